@@ -1,0 +1,60 @@
+"""Child processes that never outlive their parent, and never hold it up.
+
+A child is `python -m MODULE FD`: FD is its end of a `Channel`. It ends when that channel ends, and
+the kernel kills it should the parent die first (`PR_SET_PDEATHSIG`, Linux), so that after a
+`kill -9` no orphan holds ports or journals.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+
+from sipmail.channel import Channel
+
+_PR_SET_PDEATHSIG = 1
+
+
+def spawn(module: str, *arguments: str) -> tuple[subprocess.Popen[bytes], Channel]:
+    """Starts `python -m module FD arguments…`; returns the process and our end of its channel.
+
+    Call it from the main thread: the kernel ties the child to the thread that started it.
+    """
+    ours, theirs = Channel.pair()
+    with theirs:
+        fd = theirs.fileno()
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, str(fd), *arguments],
+            pass_fds=(fd,),
+            stdin=subprocess.DEVNULL,
+        )
+    return process, ours
+
+
+def adopt() -> Channel:
+    """In the child, first thing: the channel to the parent, whose death from here on is ours too.
+
+    SIGINT and SIGTERM are left to the parent: a Ctrl-C in a terminal reaches the whole group, and
+    it is the parent that says when a call or a delivery may be cut.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    parent = os.getppid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    channel = Channel.from_fd(int(sys.argv[1]))
+    if os.getppid() != parent or parent == 1 and "container" not in os.environ and _orphaned():
+        raise SystemExit(1)
+    return channel
+
+
+def _orphaned() -> bool:
+    """Whether the parent died before we could tie ourselves to it (init took us over)."""
+    try:
+        with open("/proc/1/comm") as file:
+            return file.read().strip() in ("init", "systemd")
+    except OSError:
+        return False
