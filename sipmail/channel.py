@@ -1,4 +1,4 @@
-"""The line between two of our own processes: a Unix stream socket that carries JSON arrays, one a line.
+"""The line between two of our own processes: a Unix stream socket with a JSON array a line.
 
 Rules: neither side ever blocks on the other (what the kernel does not take now waits in a buffer
 until `flush`), a message arrives whole or not at all, and the end of the peer is an `EOFError`.
