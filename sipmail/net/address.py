@@ -1,0 +1,77 @@
+"""Which of our addresses a peer sees: what Via, Contact and SDP have to say to be reached.
+
+The kernel knows: connecting a UDP socket sends nothing and chooses the route. Behind NAT the
+configured `public_address` stands in for it, except towards peers in a private network, who
+reach us directly.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable
+
+_KEEP_SECONDS = 30.0
+_KEEP_ENTRIES = 4096
+
+
+def is_ipv6(host: str) -> bool:
+    """Whether a numeric address is of IPv6."""
+    return ":" in host
+
+
+def is_numeric(host: str) -> bool:
+    """Whether `host` is an IP address rather than a name (brackets of IPv6 allowed)."""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def routed_address(peer: str) -> str | None:
+    """The local IP address from which packets to the numeric address `peer` leave.
+
+    None without a route.
+    """
+    family = socket.AF_INET6 if is_ipv6(peer) else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((peer, 9))
+        except OSError:
+            return None
+        host: str = probe.getsockname()[0]
+        return host.partition("%")[0]
+
+
+class LocalAddresses:
+    """Remembers the answer for each peer for a while: the machine's addresses may change."""
+
+    def __init__(
+        self,
+        public_address: str | None = None,
+        *,
+        route: Callable[[str], str | None] = routed_address,
+    ) -> None:
+        self._public = public_address
+        self._route = route
+        self._known: dict[str, tuple[float, str]] = {}
+
+    def towards(self, peer: str, now: float) -> str | None:
+        """Our address as `peer` (a numeric address) sees it; None when no route leads there."""
+        known = self._known.get(peer)
+        if known is not None and now - known[0] < _KEEP_SECONDS:
+            return known[1]
+        address = self._route(peer)
+        if address is None:
+            return None
+        if self._public is not None and not self._reaches_directly(peer):
+            address = self._public
+        if len(self._known) >= _KEEP_ENTRIES:
+            self._known.clear()
+        self._known[peer] = (now, address)
+        return address
+
+    def _reaches_directly(self, peer: str) -> bool:
+        public = ipaddress.ip_address(self._public or "0.0.0.0")  # noqa: S104
+        return public.is_global and ipaddress.ip_address(peer).is_private
