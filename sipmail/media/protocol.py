@@ -1,0 +1,233 @@
+"""What the agent and a media worker say to each other: commands, answers and events.
+
+Each is a frozen dataclass that travels as a JSON array, its name first, over a `Channel`. Commands
+that bring an answer carry a `request` number, which the answer repeats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """What was negotiated for a call's media (RFC 3264): the far side as an answer describes it."""
+
+    remote_host: str
+    """An IP address; packets are sent there until a source is latched."""
+    remote_port: int
+    rtcp_host: str
+    rtcp_port: int
+    rtcp_mux: bool
+    """RTCP shares the RTP port (RFC 5761)."""
+    codec: str
+    """What is sent: PCMU or PCMA."""
+    payload_type: int
+    event_payload_type: int | None
+    """Telephone-events (RFC 4733), where agreed."""
+    cn_payload_type: int | None
+    """Comfort noise (RFC 3389), where agreed."""
+    ptime: int
+    """Milliseconds of sound in a packet that is sent."""
+    send: bool
+    """False while we are on hold: prompts pause."""
+    receive: bool
+    """False while the far side sends nothing by agreement: the RTP timeout rests."""
+    payloads: Mapping[int, str] = field(default_factory=dict)
+    """Every payload type that may come, with its encoding name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """A call's media in numbers, when it is over."""
+
+    received: int = 0
+    """RTP packets that were taken from the latched source."""
+    sent: int = 0
+    lost: int = 0
+    """Packets that never came, by RFC 3550 appendix A.3; repeats count against it."""
+    recorded_seconds: float = 0.0
+    """Wall-clock seconds between the start and the end of the recordings."""
+    jitter: float = 0.0
+    """Seconds, interarrival jitter of RFC 3550 section 6.4.1."""
+    rejected: int = 0
+    """Datagrams that were no RTP or RTCP, or came from a source that was not latched."""
+
+
+# Commands
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Bind a port pair; answered by Opened or Refused."""
+
+    request: int
+    call: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """The far side is known, or has changed."""
+
+    call: str
+    leg: Leg
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Read these prompts now, so that no call waits for the disk."""
+
+    prompts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Play:
+    """Send these prompts one after the other, after what still plays; then Played(token)."""
+
+    call: str
+    prompts: tuple[str, ...]
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Append every packet from now on to the journal at this path."""
+
+    call: str
+    journal: str
+    max: float
+    silence: float
+    finish_keys: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End playing and recording; no Played and no RecordingEnded follows."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Say BYE, free the ports; answered by Closed."""
+
+    request: int
+    call: str
+
+
+# Answers
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The worker takes commands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    request: int
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    request: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    request: int
+    statistics: Statistics
+
+
+# Events
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPacket:
+    """The first RTP packet of the call was taken."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """The last packet of the prompts of this Play was sent."""
+
+    call: str
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Digit:
+    """A key was pressed: 0-9, *, #, A-D."""
+
+    call: str
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingEnded:
+    """The journal is closed and whole; `why` is key, silence or max."""
+
+    call: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """Nothing was heard from the far side for the RTP timeout."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Playing or recording of this call broke (a full disk, a missing prompt); the others go on."""
+
+    call: str
+    text: str
+
+
+Command = Open | Connect | Load | Play | Record | Stop | Close
+Answer = Ready | Opened | Refused | Closed
+Event = FirstPacket | Played | Digit | RecordingEnded | Timeout | Failed
+
+_KINDS: dict[str, type[Any]] = {
+    kind.__name__: kind
+    for kind in (
+        *(Open, Connect, Load, Play, Record, Stop, Close),
+        *(Ready, Opened, Refused, Closed),
+        *(FirstPacket, Played, Digit, RecordingEnded, Timeout, Failed),
+    )
+}
+
+
+def encode(message: Command | Answer | Event) -> list[object]:
+    """The message as what `Channel.send` takes."""
+    return [type(message).__name__, *(_plain(getattr(message, f.name)) for f in fields(message))]
+
+
+def decode(message: list[Any]) -> Command | Answer | Event:
+    """The message that `encode` made; both ends are ours, so a wrong one is a programming error."""
+    name, *values = message
+    kind = _KINDS[name]
+    if kind is Connect:
+        call, leg = values
+        leg[-1] = {int(key): text for key, text in leg[-1].items()}
+        return Connect(call, Leg(*leg))
+    if kind is Closed:
+        return Closed(values[0], Statistics(*values[1]))
+    return kind(*(tuple(v) if isinstance(v, list) else v for v in values))  # type: ignore[no-any-return]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Leg | Statistics):
+        return [_plain(getattr(value, f.name)) for f in fields(value)]
+    if isinstance(value, Mapping):
+        return dict(value)
+    return value

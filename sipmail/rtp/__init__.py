@@ -1,0 +1,1 @@
+"""RTP, RTCP, telephone-events, the rtpdump journal and address latching: no sockets, no clocks."""
