@@ -1,0 +1,407 @@
+"""The configuration as values: what the rest of sipmail reads. Frozen and picklable.
+
+Attribute names are the keys of the YAML file (`from` is `from_`). Durations are seconds as floats,
+sizes are bytes, paths are absolute, numbers are normalised, and `defaults` is already merged into
+every mailbox.
+
+Passwords are `SecretStr | None`: `trunk.password.get_secret_value()` is the text; printing or
+logging a model shows asterisks. (A pickle of it does hold the text.)
+
+Every class is a section of the file; `schema.py` makes the JSON Schema from the same fields.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic.json_schema import SkipJsonSchema, WithJsonSchema
+
+from sipmail.config.fields import (
+    ROUTING,
+    After,
+    AudioFormat,
+    Codec,
+    Country,
+    Duration,
+    Email,
+    File,
+    FinishKeys,
+    Folder,
+    Host,
+    HttpAddress,
+    IpAddress,
+    Language,
+    Network,
+    Number,
+    OpeningHours,
+    Person,
+    Ports,
+    Secret,
+    Security,
+    SipServer,
+    Size,
+    Source,
+    Text,
+    TimeZone,
+    Workers,
+    check_names,
+    surroundings,
+)
+from sipmail.config.suggest import did_you_mean
+from sipmail.config.timezones import local_timezone
+from sipmail.config.values import Address, HostPort, PortRange, Transport, parse_listen
+from sipmail.errors import Problem
+
+_SMTP_PORTS = {"starttls": 587, "tls": 465, "none": 25}
+
+
+class Section(BaseModel):
+    """A mapping of the file: no unknown keys, no changes afterwards."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True
+    )
+
+
+class Listen(Section):
+    """An address to take SIP at: in the file a URL, or a mapping where TLS has own certificates."""
+
+    transport: SkipJsonSchema[Transport] = "udp"
+    host: SkipJsonSchema[str] = "0.0.0.0"  # noqa: S104 - a voicemail listens to its PBX
+    port: SkipJsonSchema[int] = 5060
+    certificate: File | None = Field(
+        default=None, description="PEM file with the certificate chain (tls)"
+    )
+    private_key: File | None = Field(
+        default=None, description="PEM file with the private key (tls)"
+    )
+
+
+def _listen(value: object) -> object:
+    if isinstance(value, str):
+        transport, host, port = parse_listen(value)
+        return {"transport": transport, "host": host, "port": port}
+    if isinstance(value, dict) and "transport" not in value:
+        if not isinstance(value.get("url"), str):
+            raise ValueError("url: is missing: write url: tls://0.0.0.0:5061")
+        transport, host, port = parse_listen(value["url"])
+        rest = {key: entry for key, entry in value.items() if key != "url"}
+        return {**rest, "transport": transport, "host": host, "port": port}
+    return value
+
+
+_LISTEN_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "pattern": "^(udp|tcp|tls)://"},
+        {
+            "type": "object",
+            "properties": {
+                "url": {"type": "string", "pattern": "^(udp|tcp|tls)://"},
+                "certificate": {"type": "string"},
+                "private_key": {"type": "string"},
+            },
+            "required": ["url"],
+            "additionalProperties": False,
+        },
+    ]
+}
+
+
+class Trunk(Section):
+    """Where calls come from: a PBX that sipmail registers with, or addresses that may call."""
+
+    name: SkipJsonSchema[str] = ""
+    registrar: SipServer | None = Field(
+        default=None, description="SIP URI of the server to register with"
+    )
+    username: Text | None = Field(
+        default=None, description="the account or extension at the registrar"
+    )
+    auth_username: Text | None = Field(
+        default=None, description="for the login, where it is another one"
+    )
+    password: Secret | None = Field(
+        default=None,
+        description="of the account; without registrar: the caller must know it (digest)",
+    )
+    realm: Text | None = Field(default=None, description="answer only challenges of this realm")
+    outbound_proxy: SipServer | None = Field(
+        default=None, description="SIP URI that requests go through"
+    )
+    expires: Duration = Field(default=300.0, ge=30, description="lifetime of a registration")
+    keepalive: Duration = Field(
+        default=25.0, description="between packets that hold a NAT open; 0s: none"
+    )
+    accept_from: tuple[Network, ...] = Field(
+        default=(), description="networks whose calls belong to this trunk"
+    )
+    mailbox: Text | None = Field(
+        default=None, description="all calls of this trunk go to this mailbox"
+    )
+
+
+class Sip(Section):
+    """Signalling."""
+
+    listen: tuple[
+        Annotated[Listen, BeforeValidator(_listen), WithJsonSchema(_LISTEN_SCHEMA)], ...
+    ] = Field(default=(Listen(),), min_length=1, description="addresses to take SIP at")
+    certificate: File | None = Field(
+        default=None, description="PEM certificate chain for tls:// listeners"
+    )
+    private_key: File | None = Field(
+        default=None, description="PEM private key for tls:// listeners"
+    )
+    public_address: IpAddress | None = Field(
+        default=None, description="the address that peers see, where sipmail is behind NAT"
+    )
+    trunks: dict[str, Trunk] = Field(min_length=1, description="where calls come from, by name")
+
+    @field_validator("trunks", mode="before")
+    @classmethod
+    def _name_trunks(cls, value: object) -> object:
+        return _named(value, "trunk", "name")
+
+
+class Rtp(Section):
+    """Media."""
+
+    ports: Ports = Field(default=PortRange(20000, 20999), description="UDP ports; a call takes two")
+    codecs: tuple[Codec, ...] = Field(
+        default=("PCMA", "PCMU"), min_length=1, description="in order of preference"
+    )
+    timeout: Duration = Field(
+        default=30.0, gt=0, description="no packets for this long: hang up and keep the message"
+    )
+    workers: Workers = Field(
+        default="auto", description="media processes; auto: as the machine needs"
+    )
+
+
+class Smtp(Section):
+    """The server that takes the e-mails."""
+
+    host: Host = Field(description="name of the server", examples=["smtp.example.com"])
+    port: int = Field(default=0, ge=1, le=65535, description="587, or 465 for tls, or 25 for none")
+    security: Security = Field(
+        default="starttls", description="starttls, tls (from the start) or none"
+    )
+    username: Text | None = Field(
+        default=None, description="for the login; without it there is none"
+    )
+    password: Secret | None = Field(default=None, description="for the login")
+    timeout: Duration = Field(default=30.0, gt=0, description="for each answer of the server")
+
+    def model_post_init(self, context: Any, /) -> None:
+        if not self.port:
+            object.__setattr__(self, "port", _SMTP_PORTS[self.security])
+
+
+class Mail(Section):
+    """How e-mails leave."""
+
+    from_: Person = Field(
+        validation_alias="from",
+        description="the sender of every e-mail",
+        examples=["Voicemail <voicemail@example.com>"],
+    )
+    smtp: Smtp | None = Field(default=None, description="without it the e-mails go to maildir")
+    maildir: Folder | None = Field(default=None, description="a Maildir that takes the e-mails")
+    admin: Email | None = Field(
+        default=None,
+        description="told when a message cannot be delivered or a trunk stays unregistered",
+    )
+
+
+class Limits(Section):
+    """What one machine takes on."""
+
+    calls: int = Field(default=200, ge=1, description="at once; more are answered with 503")
+    calls_per_source: int = Field(default=50, ge=1, description="at once from one address")
+    message: Duration = Field(default=600.0, gt=0, description="the longest that record.max may be")
+    free_disk: Size = Field(
+        default=500 * 1024**2, description="refuse calls below this in the spool"
+    )
+
+
+class Greeting(Section):
+    """What the caller hears first; None is the built-in greeting (of `default`, for the others)."""
+
+    default: File | None = Field(
+        default=None, description="where no other greeting is for the case"
+    )
+    busy: File | None = Field(default=None, description="the called phone is busy")
+    no_answer: File | None = Field(default=None, description="nobody answered")
+    unavailable: File | None = Field(default=None, description="the called phone cannot be reached")
+    closed: File | None = Field(default=None, description="outside opening hours")
+
+
+class Record(Section):
+    """How a message is recorded."""
+
+    max: Duration = Field(default=180.0, gt=0, description="the recording ends after this")
+    min: Duration = Field(default=1.0, description="less speech than this is a missed call")
+    silence: Duration = Field(
+        default=8.0, description="the recording ends after silence; 0s: never"
+    )
+    finish_keys: FinishKeys = Field(default="#", description="any of these keys ends the recording")
+    beep: bool = Field(default=True, description="a beep before the recording")
+    trim: bool = Field(default=True, description="cut silence at both ends")
+    normalize: bool = Field(default=False, description="lift quiet callers")
+
+
+class Member(Section):
+    """A user of a mailbox: in the file its name, or a mapping with the hours of being on call."""
+
+    key: str
+    user: Address
+    hours: OpeningHours | None = None
+
+
+def _member(value: object, info: ValidationInfo) -> object:
+    """`anna` or `{user: anna, hours: …}` → the fields of a Member."""
+    where = surroundings(info)
+    if where is None or not isinstance(value, str | dict):
+        return value
+    entry: dict[str, Any] = {"user": value} if isinstance(value, str) else dict(value)
+    name = entry.get("user")
+    if not isinstance(name, str) or "key" in entry:
+        raise ValueError("a user is wanted here: write its name, or {user: NAME, hours: …}")
+    if name not in where.user_names:
+        hint = did_you_mean(name, where.user_names) or ": add it under users:"
+        raise ValueError(f"there is no user {name!r}{hint}")
+    # A user whose own address is wrong is reported there; the placeholder never leaves the loader.
+    return {**entry, "key": name, "user": where.users.get(name, Address("", ""))}
+
+
+_MEMBER_SCHEMA = {
+    "anyOf": [
+        {"type": "string"},
+        {
+            "type": "object",
+            "properties": {"user": {"type": "string"}, "hours": {"type": "string"}},
+            "required": ["user"],
+            "additionalProperties": False,
+        },
+    ]
+}
+
+
+def _greeting(value: object) -> object:
+    return {"default": value} if isinstance(value, str) else value
+
+
+class Mailbox(Section):
+    """Where the messages for some numbers go."""
+
+    key: SkipJsonSchema[str] = ""
+    name: Text = Field(default="", description="for the e-mails; without it the mailbox's key")
+    numbers: tuple[Number, ...] = Field(
+        default=(), description='what was dialled, or who diverted the call; "*" takes the rest'
+    )
+    users: tuple[
+        Annotated[Member, BeforeValidator(_member), WithJsonSchema(_MEMBER_SCHEMA)], ...
+    ] = Field(default=(), description="who gets the messages, always or at some hours")
+    emails: tuple[Email, ...] = Field(
+        default=(), description="more addresses that get the messages"
+    )
+    reply_to: Email | None = Field(default=None, description="where an answer to the e-mail goes")
+    answer_after: Duration = Field(
+        default=0.0, le=180, description="ring this long first: for phones that ring in parallel"
+    )
+    language: Language = Field(default="en", description="of prompts and e-mails, where it differs")
+    greeting: Annotated[Greeting, BeforeValidator(_greeting)] = Field(
+        default=Greeting(), description="a file, or a file for each case"
+    )
+    hours: OpeningHours | None = Field(
+        default=None,
+        description="opening hours in OpenStreetMap's notation; outside: greeting.closed",
+    )
+    record: Record = Field(default=Record(), description="how a message is recorded")
+    attachment: AudioFormat = Field(default="mp3", description="the format of the recording")
+    after: After = Field(default="thanks", description="what follows the message")
+    missed_calls: bool = Field(default=True, description="an e-mail also when no message was left")
+
+    def model_post_init(self, context: Any, /) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", self.key)
+
+
+class Config(Section):
+    """The whole file."""
+
+    path: SkipJsonSchema[Path] = Path("sipmail.yaml")
+    warnings: SkipJsonSchema[tuple[Problem, ...]] = ()
+    language: Language = Field(default="en", description="of prompts and e-mails: pl or en")
+    country: Country | None = Field(
+        default=None,
+        description="how national numbers are read, and whose public holidays PH means",
+    )
+    timezone: TimeZone = Field(
+        default_factory=local_timezone, description="of times in e-mails and opening hours"
+    )
+    sip: Sip
+    rtp: Rtp = Rtp()
+    mail: Mail
+    spool: Folder = Field(default=Path("/var/lib/sipmail"), description="folder for the messages")
+    keep: Duration = Field(default=7 * 86400.0, description="how long delivered messages are kept")
+    http: HttpAddress | None = Field(
+        default=None, description="health, metrics and status; absent: none"
+    )
+    limits: Limits = Limits()
+    shutdown_grace: Duration = Field(
+        default=30.0, description="for calls in progress after SIGTERM"
+    )
+    routing: tuple[Source, ...] = Field(
+        default=ROUTING, min_length=1, description="where the mailbox is looked for, in this order"
+    )
+    users: dict[str, Person] = Field(
+        default={}, description="people and their e-mail addresses, by name"
+    )
+    mailboxes: dict[str, Mailbox] = Field(min_length=1, description="mailboxes, by name")
+
+    @field_validator("users", mode="after")
+    @classmethod
+    def _share_users(cls, value: dict[str, Address], info: ValidationInfo) -> dict[str, Address]:
+        check_names(value, "user")
+        if where := surroundings(info):
+            where.users.update(value)
+        return value
+
+    @field_validator("mailboxes", mode="before")
+    @classmethod
+    def _name_mailboxes(cls, value: object) -> object:
+        return _named(value, "mailbox", "key")
+
+
+def _named(value: object, what: str, attribute: str) -> object:
+    """The entries of a mapping, each told its own name."""
+    if not isinstance(value, dict):
+        return value
+    check_names(value, what)
+    return {
+        name: {**entry, attribute: name} if isinstance(entry, dict) else entry
+        for name, entry in value.items()
+    }
+
+
+__all__ = [
+    "Address",
+    "Config",
+    "Greeting",
+    "HostPort",
+    "Limits",
+    "Listen",
+    "Mail",
+    "Mailbox",
+    "Member",
+    "PortRange",
+    "Record",
+    "Rtp",
+    "Section",
+    "Sip",
+    "Smtp",
+    "Trunk",
+]
