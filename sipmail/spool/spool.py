@@ -1,0 +1,299 @@
+"""The spool: message folders, moved by `rename` between the folders of their states.
+
+    recording/ID ──finish──▶ queue/ID ──▶ done/ID      (kept for a while, then deleted)
+                                     └──▶ failed/ID    (kept until somebody decides)
+
+In a folder: `message.json`, `audio.rtp` (the packets, written by the media worker), later the
+finished audio file, and a `reserve` (see `disk.py`) until the message leaves the queue.
+
+Rules
+- One process owns the spool (`open`), and one courier works in it (`attach`): file locks.
+- A folder in `recording/` is locked by who records; recovery leaves locked folders alone.
+- What a method promised is on disk when it returns. A crash between any two system calls leaves
+  a state that `recover` understands: `begin` had not returned and no 200 was sent, then the empty
+  folder goes; in every other case the message comes to the queue, once.
+- Folders are 0700, files 0600. Every refusal of the disk is a SpoolError. All calls block;
+  all may be made from any thread, but only one at a time about one message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from sipmail.errors import SpoolError
+from sipmail.spool import disk, recovery
+from sipmail.spool.layout import AUDIO, COURIER_LOCK, LOCK, MESSAGE, State
+from sipmail.spool.lock import Lock
+from sipmail.spool.message import Message, check_id
+
+log = logging.getLogger(__name__)
+
+__all__ = ["AUDIO", "MESSAGE", "Spool", "State"]
+
+_COURIER_WAIT = 10.0
+
+
+class Spool:
+    """The spool in the folder `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._lock: Lock | None = None
+        self._recording: dict[str, Lock | None] = {}  # None: about to be locked
+        self._guard = threading.Lock()
+
+    # Ownership
+
+    def open(self) -> None:
+        """Makes the folders and becomes the one owner; raises SpoolError that names the other."""
+        try:
+            if not self.root.is_dir():
+                self.root.mkdir(mode=0o700, parents=True)
+            for state in State:
+                with contextlib.suppress(FileExistsError):
+                    disk.make_folder(self.root / state)
+            disk.sync_folder(self.root)
+        except OSError as error:
+            raise SpoolError(f"cannot use the spool {self.root}: {error}") from error
+        self._lock = Lock.on_file(self.root / LOCK, f"the spool {self.root}")
+        disk.give_to_owner(self.root / LOCK, self.root)
+
+    def attach(self) -> None:
+        """For the courier, whose parent is the owner: waits until a predecessor that was killed
+        is gone, so that no message has two couriers. Raises SpoolError."""
+        what = f"the queue of {self.root}"
+        self._lock = Lock.on_file(self.root / COURIER_LOCK, what, wait=_COURIER_WAIT)
+
+    def close(self) -> None:
+        """Gives up the spool and every folder that is still being recorded."""
+        with self._guard:
+            locks = list(self._recording.values())
+            self._recording.clear()
+        for lock in locks:
+            if lock is not None:
+                lock.release()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    # The life of a message
+
+    def begin(self, message: Message) -> Path:
+        """A new folder in `recording/`, locked, with its message.json on disk; the journal is
+        to be `AUDIO` in it. Raises SpoolError, and leaves nothing then."""
+        folder = self.folder(State.RECORDING, message.id)
+        with self._guard:
+            if message.id in self._recording:
+                raise SpoolError(f"{folder} is already being recorded")
+            self._recording[message.id] = None
+        try:
+            disk.make_folder(folder)
+        except OSError as error:
+            self._release(message.id)
+            raise SpoolError(f"cannot begin a message: {error}") from error
+        try:
+            with self._guard:
+                self._recording[message.id] = Lock.on_folder(folder)
+            disk.make_reserve(folder)
+            disk.replace(folder / MESSAGE, message.dumps())
+            disk.sync_folder(folder.parent)
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            self._release(message.id)
+            raise SpoolError(f"cannot begin a message: {error}") from error
+        return folder
+
+    def update(self, message: Message, state: State = State.RECORDING) -> None:
+        """Replaces message.json by `message`; on disk afterwards. Raises SpoolError, and the
+        previous message.json stays whole then."""
+        folder = self.folder(state, message.id)
+        try:
+            disk.replace(folder / MESSAGE, message.dumps())
+        except OSError as error:
+            raise SpoolError(f"cannot write {folder / MESSAGE}: {error}") from error
+        if state in (State.RECORDING, State.QUEUE):
+            with contextlib.suppress(OSError):
+                disk.make_reserve(folder)
+
+    def finish(self, message: Message) -> None:
+        """The recording and `message` are on disk and in the queue afterwards.
+
+        A disk that refuses the last facts does not lose the recording: it is queued with the
+        message.json of before, marked by the courier as interrupted. Raises SpoolError when even
+        the move was refused; the recording then waits in `recording/` for `recover`.
+        """
+        try:
+            self._settle(State.RECORDING, message)
+            self.move(message.id, State.RECORDING, State.QUEUE)
+        finally:
+            self._release(message.id)
+
+    def abandon(self, message_id: str) -> None:
+        """Removes a message that never became one (the caller gave up before the 200)."""
+        folder = self.folder(State.RECORDING, message_id)
+        try:
+            _delete(folder)
+        except OSError as error:
+            raise SpoolError(f"cannot delete {folder}: {error}") from error
+        finally:
+            self._release(message_id)
+
+    def move(self, message_id: str, source: State, target: State) -> None:
+        """Moves a folder to another state; on disk afterwards. Raises SpoolError."""
+        here = self.folder(source, message_id)
+        if target in (State.DONE, State.FAILED):
+            disk.drop_reserve(here)
+        try:
+            here.rename(self.folder(target, message_id))
+            disk.sync_folder(self.root / target)
+            disk.sync_folder(self.root / source)
+        except OSError as error:
+            raise SpoolError(f"cannot move {here} to {target}/: {error}") from error
+
+    # Looking
+
+    def folder(self, state: State, message_id: str) -> Path:
+        """Where that message is, or would be, in that state."""
+        return self.root / state / check_id(message_id)
+
+    def ids(self, state: State) -> list[str]:
+        """The messages of a state, oldest first. Raises SpoolError."""
+        return sorted(self._ids(state))
+
+    def load(self, state: State, message_id: str) -> Message:
+        """Reads one message; raises SpoolError when it is not there or not readable."""
+        path = self.folder(state, message_id) / MESSAGE
+        try:
+            message = Message.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise SpoolError(f"there is no message {message_id} in {state}/") from None
+        except OSError as error:
+            raise SpoolError(f"cannot read {path}: {error}") from error
+        if message.id != message_id:
+            raise SpoolError(f"{path} is about {message.id}")
+        return message
+
+    def find(self, message_id: str) -> tuple[State, Message]:
+        """The message wherever it is; raises SpoolError when it is nowhere."""
+        for state in (State.QUEUE, State.FAILED, State.DONE, State.RECORDING):
+            if self.folder(state, message_id).is_dir():
+                return state, self.load(state, message_id)
+        raise SpoolError(f"there is no message {message_id}")
+
+    def free_bytes(self) -> int:
+        """What this process may still write to the spool's disk, in bytes. Raises SpoolError."""
+        try:
+            disk_state = os.statvfs(self.root)
+        except OSError as error:
+            raise SpoolError(f"cannot look at the disk of {self.root}: {error}") from error
+        return disk_state.f_bavail * disk_state.f_frsize
+
+    # Time
+
+    def expire(self, keep: float, now: datetime) -> int:
+        """Deletes what has been in `done/` for more than `keep` seconds; returns how many.
+
+        `failed/` is never emptied: somebody has to decide about it.
+        """
+        deleted = 0
+        for message_id in self.ids(State.DONE):
+            folder = self.folder(State.DONE, message_id)
+            try:
+                if now.timestamp() - _settled_at(folder) > keep:
+                    _delete(folder)
+                    deleted += 1
+            except OSError as error:
+                log.warning("cannot delete %s: %s", folder, error)
+        return deleted
+
+    def recover(self) -> list[Message]:
+        """Brings every recording that nobody works on any more to the queue and returns them,
+        interrupted ones marked so. For the owner, at its start and at any time later."""
+        messages = []
+        for message_id in self.ids(State.RECORDING):
+            with self._guard:
+                if message_id in self._recording:
+                    continue
+            folder = self.folder(State.RECORDING, message_id)
+            try:
+                message = recovery.recover_recording(folder, self.root / State.QUEUE)
+            except (OSError, SpoolError) as error:
+                log.error("%s could not be recovered yet: %s", folder, error)
+                continue
+            if message is not None:
+                messages.append(message)
+        return messages
+
+    def repair(self) -> None:
+        """For the courier at its start: no folder in `queue/` is without a message.json."""
+        for message_id in self.ids(State.QUEUE):
+            folder = self.folder(State.QUEUE, message_id)
+            try:
+                recovery.rebuild(folder, lambda message: self.update(message, State.QUEUE))
+            except (OSError, SpoolError) as error:
+                log.error("%s could not be repaired yet: %s", folder, error)
+
+    # Inside
+
+    def _settle(self, state: State, message: Message) -> None:
+        folder = self.folder(state, message.id)
+        try:
+            disk.sync_file(folder / AUDIO)
+        except OSError as error:
+            log.error("%s: the disk did not take all of it: %s", folder / AUDIO, error)
+        try:
+            self.update(message, state)
+        except SpoolError as error:
+            log.error("kept with the facts of its beginning: %s", error)
+
+    def _release(self, message_id: str) -> None:
+        with self._guard:
+            lock = self._recording.pop(message_id, None)
+        if lock is not None:
+            lock.release()
+
+    def _ids(self, state: State) -> Iterator[str]:
+        try:
+            with os.scandir(self.root / state) as entries:
+                for entry in entries:
+                    with contextlib.suppress(SpoolError):
+                        if entry.is_dir(follow_symlinks=False):
+                            yield check_id(entry.name)
+        except OSError as error:
+            raise SpoolError(f"cannot read the spool: {error}") from error
+
+    def list(self, state: State) -> list[Message]:
+        """Every readable message of a state, oldest first; what cannot be read is logged."""
+        messages = []
+        for message_id in self.ids(state):
+            try:
+                messages.append(self.load(state, message_id))
+            except SpoolError as error:
+                if self.folder(state, message_id).is_dir():
+                    log.warning("left out of the list: %s", error)
+        return messages
+
+
+def _settled_at(folder: Path) -> float:
+    # The last note in message.json is that of its delivery.
+    try:
+        return (folder / MESSAGE).stat().st_mtime
+    except FileNotFoundError:
+        return folder.stat().st_mtime
+
+
+def _delete(folder: Path) -> None:
+    # message.json goes last: a folder half deleted by a crash still says what it is.
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == MESSAGE):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    folder.rmdir()
