@@ -1,4 +1,4 @@
-"""A copy of the source tree as git sees it, to build from: links stay links, nothing built rides."""
+"""A copy of the source tree as git sees it, to build from: links stay links."""
 
 from __future__ import annotations
 
