@@ -32,8 +32,8 @@ _HASHES: dict[str, Callable[[bytes], str]] = {
     "SHA-256": lambda data: hashlib.sha256(data).hexdigest(),
     "SHA-512-256": lambda data: hashlib.new("sha512_256", data).hexdigest(),
 }
-_ALGORITHMS = {name: base for base in _HASHES for name in (base, f"{base}-SESS")}
-_SPELLING = {name: name.replace("-SESS", "-sess") for name in _ALGORITHMS}
+ALGORITHMS = {name: base for base in _HASHES for name in (base, f"{base}-SESS")}
+_SPELLING = {name: name.replace("-SESS", "-sess") for name in ALGORITHMS}
 
 
 def parse_parameters(text: str) -> tuple[str, dict[str, str]]:
@@ -92,7 +92,7 @@ class Challenge:
     @property
     def supported(self) -> bool:
         """Whether an answer to it can be computed."""
-        return self.algorithm in _ALGORITHMS and (
+        return self.algorithm in ALGORITHMS and (
             not self.qop or "auth" in self.qop or "auth-int" in self.qop
         )
 
@@ -139,7 +139,7 @@ def digest(
 ) -> str:
     """The `response` of RFC 7616 section 3.4.1 in hexadecimal; `algorithm` in any case."""
     name = algorithm.upper()
-    hash_ = _HASHES[_ALGORITHMS[name]]
+    hash_ = _HASHES[ALGORITHMS[name]]
 
     def h(text: str) -> str:
         return hash_(text.encode("utf-8", "surrogateescape"))

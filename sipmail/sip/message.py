@@ -280,6 +280,25 @@ def _start_line(
     return request
 
 
+METHODS = frozenset(
+    (
+        "ACK",
+        "BYE",
+        "CANCEL",
+        "INFO",
+        "INVITE",
+        "MESSAGE",
+        "NOTIFY",
+        "OPTIONS",
+        "PRACK",
+        "PUBLISH",
+        "REFER",
+        "REGISTER",
+        "SUBSCRIBE",
+        "UPDATE",
+    )
+)
+
 _ONCE = (
     "call-id",
     "content-length",
@@ -302,10 +321,11 @@ def check(request: Request) -> None:
     """Whether a request is well formed, as far as every server needs it to be.
 
     Raises ProtocolError with `request` set: 400 for missing, repeated or malformed mandatory
-    headers, Max-Forwards, Contact or Content-Type, a CSeq of another method and a malformed
-    Request-URI; 416 for a Request-URI of a scheme that a voicemail can't be. Max-Forwards may be
-    absent (RFC 2543) and may be 0, since a user agent doesn't forward. Left to the dialogs:
-    methods (405), Require (420) and bodies (`sipmail.sip.body`, 415).
+    headers, Max-Forwards, Contact or routes, a CSeq of another method (501 where the method is
+    none that is known, RFC 4475 section 3.1.2.18) and a malformed Request-URI; 416 for a
+    Request-URI of a scheme that a voicemail can't be. Max-Forwards may be absent (RFC 2543) and
+    may be 0, since a user agent doesn't forward. Left to others: methods (405), Require (420,
+    `sipmail.sip.extensions`) and bodies (415, `sipmail.sip.body`).
     """
     try:
         _check(request)
@@ -323,7 +343,7 @@ def _check(request: Request) -> None:
             raise ProtocolError(400, f"Several {name}")
     _ = request.vias, request.call_id
     if request.cseq.method != request.method:
-        raise ProtocolError(400, "CSeq of another method")
+        raise ProtocolError(400 if request.method in METHODS else 501, "CSeq of another method")
     _ = request.from_.parsed_uri, request.to.parsed_uri
     hops = headers.get("Max-Forwards")
     if hops is not None and (_NUMBER.fullmatch(hops) is None or int(hops) > 255):
