@@ -1,0 +1,36 @@
+"""The timers of SIP as one immutable value, so that a test or a slow link can have its own.
+
+RFC 3261 table 4 (T1, T2, T4 and what follows from them), RFC 6026 (timer L), RFC 4028 (session
+intervals), RFC 5626 section 4.5 (how long to wait after a failed registration). All in seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """T1 is the estimated round trip, T2 the longest pause between repetitions, T4 the longest
+    life of a message in the network.
+
+    `response` is how long the application may think about an INVITE; `session_expires` and
+    `min_se` are the session interval that we ask for and the shortest that we take;
+    `backoff` and `backoff_max` are the first and the longest pause after a failed registration;
+    `early_refresh` is how long before its end a registration is renewed, at most.
+    """
+
+    t1: float = 0.5
+    t2: float = 4.0
+    t4: float = 5.0
+    response: float = 180.0
+    session_expires: float = 1800.0
+    min_se: float = 90.0
+    backoff: float = 30.0
+    backoff_max: float = 1800.0
+    early_refresh: float = 30.0
+
+    @property
+    def transaction(self) -> float:
+        """64*T1: timers B, F, H, J, L, and the wait for an ACK to a 2xx."""
+        return 64 * self.t1

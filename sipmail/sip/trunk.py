@@ -1,0 +1,29 @@
+"""A trunk: where calls come from, as the endpoint needs to know it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """A PBX or carrier.
+
+    With `registrar` (a SIP URI) we register there as `username`; calls come from it and from
+    `accept_from`. Without, calls come from `accept_from`, and with a `password` they must prove
+    that they know it. `expires` and `keepalive` are seconds; a keepalive of 0 sends none.
+    `display` is the name in the From of our REGISTER.
+    """
+
+    name: str
+    registrar: str | None = None
+    username: str | None = None
+    auth_username: str | None = None
+    password: str | None = None
+    realm: str | None = None
+    outbound_proxy: str | None = None
+    expires: float = 300.0
+    keepalive: float = 25.0
+    accept_from: tuple[IPv4Network | IPv6Network, ...] = ()
+    display: str = ""
