@@ -1,0 +1,1 @@
+"""The agent: `sipmail run`. Wires the rooms together, watches the processes, survives reloads."""

@@ -1,0 +1,243 @@
+"""`sipmail run`: starts everything, keeps it running, reloads it, and stops it in good order.
+
+The order of the start: the spool is ours (or another sipmail has it), what a crash left goes to
+the queue, greetings are decoded, courier and media workers run, the sockets are open: `ready`;
+then the trunks register. The order of the end is the other way round, so that a PBX sends no call
+to who cannot take it, and no call or delivery in progress is cut within its grace.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import secrets
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sipmail import __version__
+from sipmail.agent.keeper import Keeper
+from sipmail.agent.prompts import prepare_all
+from sipmail.agent.reception import Reception
+from sipmail.agent.resources import raise_file_limit
+from sipmail.agent.settings import listeners, needing_restart, sip_trunks
+from sipmail.agent.store import Store
+from sipmail.agent.switchboard import Switchboard
+from sipmail.agent.trunks import TrunkWatch
+from sipmail.agent.workers import Workers
+from sipmail.config.loader import load
+from sipmail.config.model import Config
+from sipmail.errors import ConfigError, SipmailError, SpoolError
+from sipmail.mail.client import Courier
+from sipmail.net.address import LocalAddresses
+from sipmail.net.driver import Driver
+from sipmail.sip import actions as sip
+from sipmail.sip.endpoint import Endpoint
+from sipmail.spool.control import ControlServer
+from sipmail.spool.message import Message
+from sipmail.spool.spool import Spool
+
+log = logging.getLogger(__name__)
+
+_UNREGISTER_SECONDS = 4.0
+_LOOK_SECONDS = 30.0
+_GONE_STATUS = 480
+
+
+class Agent:
+    """One agent with its configuration; `run` returns when it was told to stop."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.spool = Spool(config.spool)
+        self.store = Store(self.spool)
+        self.courier = Courier(config)
+        self._stop = asyncio.Event()
+        self._stop_now = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._prompts: dict[Path, str] = {}
+        self._unregistered = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        self.trunks = TrunkWatch(loop.time, self._tell_admin)
+        self.workers = Workers(
+            config.rtp,
+            lambda: tuple(self._prompts.values()),
+            lambda event: self.switchboard.on_media(event),
+            lambda worker: self.switchboard.on_worker_exit(worker),
+        )
+        self.endpoint = Endpoint(
+            sip_trunks(config),
+            tokens=lambda: secrets.token_hex(8),
+            user_agent=f"sipmail/{__version__}",
+            jitter=random.random,
+        )
+        self.driver = Driver(
+            self.endpoint, LocalAddresses(config.sip.public_address), self._on_action
+        )
+
+    async def run(self) -> None:
+        """Starts, serves until SIGTERM or SIGINT, stops.
+
+        Raises SipmailError when it cannot start; everything that was started is stopped then.
+        """
+        try:
+            await self._start()
+            await self._stop.wait()
+            await self._wind_down()
+        finally:
+            await self._close()
+
+    # --- start ----------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        raise_file_limit(self.config.limits.calls)
+        await asyncio.to_thread(self.spool.open)
+        for message in await self.store.run(self.spool.recover):
+            log.warning("%s was interrupted, what was recorded is queued", message.id)
+        self._prompts = await asyncio.to_thread(prepare_all, self.config, self._prompt_cache)
+        self.switchboard = Switchboard(
+            self._reception(), self.workers, self.store, self.driver, self._kept
+        )
+        self._courier_keeper = Keeper("courier", self._start_courier)
+        await self._courier_keeper.start()
+        await self.workers.start()
+        control = ControlServer(self.spool.root, self._handlers())
+        await control.start()
+        self._control = control
+        self._catch_signals()
+        listening = await self._listen()
+        self._background(self._look_around())
+        print("ready", *listening, file=sys.stderr, flush=True)
+        self.trunks.follow(self._registering())
+        self.driver.perform(self.endpoint.start(self.driver.now))
+
+    async def _listen(self) -> list[str]:
+        try:
+            return await self.driver.listen(listeners(self.config))
+        except OSError as error:
+            raise SipmailError(
+                f"cannot listen: {error}; another program may have the port: see `ss -lnup`"
+            ) from error
+
+    async def _start_courier(self) -> None:
+        await self.courier.start(self.config)
+
+    def _reception(self) -> Reception:
+        return Reception(
+            self.config, self._prompts, self.spool.free_bytes, lambda: datetime.now(UTC)
+        )
+
+    @property
+    def _prompt_cache(self) -> Path:
+        return self.spool.root / "prompts"
+
+    def _registering(self) -> list[str]:
+        return [name for name, trunk in self.config.sip.trunks.items() if trunk.registrar]
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._asked_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._background(self.reload()))
+
+    # --- while it runs --------------------------------------------------------------------------
+
+    def _on_action(self, action: sip.Action) -> None:
+        if isinstance(action, sip.Unregistered) and self._stop.is_set():
+            self._unregistered.set()
+        self.trunks.on_action(action)
+        self.switchboard.on_action(action)
+
+    def _kept(self, message: Message) -> None:
+        self.courier.notify(message.id)
+
+    def _tell_admin(self, subject: str, text: str) -> None:
+        self.courier.tell_admin(subject, text)
+
+    async def _look_around(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            self.trunks.look()
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a task of the agent failed", exc_info=error)
+
+    async def reload(self) -> None:
+        """Reads the configuration again; a wrong one is reported and the old one stays."""
+        async with self._reloading:
+            try:
+                config = await asyncio.to_thread(load, self.config.path)
+                prompts = await asyncio.to_thread(prepare_all, config, self._prompt_cache)
+            except ConfigError as error:
+                for problem in error.problems:
+                    log.error("%s", problem)
+                log.error("the configuration was not reloaded, the old one stays")
+                return
+            except SipmailError as error:
+                log.error("the configuration was not reloaded, the old one stays: %s", error)
+                return
+            for key in needing_restart(self.config, config):
+                log.warning("the change of %s needs a restart; until then the old value stays", key)
+            self.config = kept_values(self.config, config)
+            self._prompts = prompts
+            self.workers.load()
+            self.switchboard.reception = self._reception()
+            self.courier.reload(self.config)
+            self.trunks.follow(self._registering())
+            self.driver.perform(
+                self.endpoint.reconfigure(sip_trunks(self.config), self.driver.now)
+            )
+            log.info("configuration reloaded from %s", config.path)
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def _asked_to_stop(self) -> None:
+        if self._stop.is_set():
+            log.warning("told to stop again: ending the calls now, keeping what was recorded")
+            self._stop_now.set()
+            return
+        log.info("told to stop: unregistering, then waiting for the calls in progress")
+        self._stop.set()
+
+    async def _wind_down(self) -> None:
+        """Unregisters, takes no more calls, lets those in progress finish within the grace."""
+        self.endpoint.refuse_new(_GONE_STATUS)
+        self.driver.perform(self.endpoint.unregister(self.driver.now))
+        grace = self.config.shutdown_grace
+        quiet = asyncio.create_task(self.switchboard.empty())
+        hurry = asyncio.create_task(self._stop_now.wait())
+        await asyncio.wait({quiet, hurry}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        if not quiet.done():
+            log.warning("ending %d calls, keeping what was recorded", len(self.switchboard.calls))
+            self.switchboard.end_all("sipmail stops")
+            await quiet
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_UNREGISTER_SECONDS):
+                await self.driver.settled()
+
+    async def _close(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        if self._control is not None:
+            await self._control.stop()
+        await self.workers.stop()
+        if self._courier_keeper is not None:
+            self._courier_keeper.stop()
+        await self.courier.stop()
+        await self.driver.close()
+        self.store.close()
+        self.spool.close()

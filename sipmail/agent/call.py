@@ -1,0 +1,262 @@
+"""One call in progress, as its script sees it: `voicemail.Call` on real signalling and media.
+
+The script awaits; what happens to the call (ACK, packets, keys, BYE) is noted here by the
+switchboard and wakes it. Rules: `message.json` is on disk before the 200 leaves; once the call is
+gone, whatever the script awaits raises `HungUp`; nothing here blocks the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sipmail.agent.store import Store
+from sipmail.config.model import Record
+from sipmail.errors import MediaError, SpoolError
+from sipmail.media.client import Leg, MediaWorker
+from sipmail.net.driver import Driver
+from sipmail.sip.actions import Action
+from sipmail.sip.endpoint import Endpoint
+from sipmail.sip.session import LocalMedia, Media
+from sipmail.spool.message import Message
+from sipmail.voicemail.call import Ending, HungUp
+
+log = logging.getLogger(__name__)
+
+_FIRST_PACKET_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What every call of the agent uses: where its signalling, media and recordings go."""
+
+    driver: Driver
+    worker: MediaWorker
+    store: Store
+    codecs: tuple[str, ...]
+
+
+class LiveCall:
+    """A call from its INVITE to its last word; the switchboard calls the `note_…` methods."""
+
+    def __init__(
+        self, key: str, line: Line, message: Message, *, host: str, source: str
+    ) -> None:
+        """`host` is the address that our SDP names, `source` the one that the INVITE came from."""
+        self.key = key
+        self.message = message
+        self.source = source
+        self.answered_elsewhere = False
+        self.refused = False
+        self.task: asyncio.Task[None] | None = None
+        self._line = line
+        self._host = host
+        self._folder: Path | None = None
+        self._media_open = False
+        self._media: Media | None = None
+        self._established = False
+        self._first_packet = False
+        self._gone: HungUp | None = None
+        self._signalling_over = False
+        self._keys = ""
+        self._token = 0
+        self._played = 0
+        self._recording_ended: str | None = None
+        self._wake: asyncio.Future[None] | None = None
+
+    def __str__(self) -> str:
+        return self.message.call_id
+
+    # --- what the script asks -------------------------------------------------------------------
+
+    async def ring(self, seconds: float) -> None:
+        """Rings (180) for `seconds`."""
+        self._perform(self._endpoint.ring(self.key, self._now))
+        await self._until(lambda: False, seconds)
+
+    async def answer(self) -> None:
+        """Answers: message.json on disk, 200, then the ACK and the first packet (or 1 s).
+
+        Raises SpoolError or MediaError when the call cannot be taken; it is then not answered.
+        """
+        opening = asyncio.ensure_future(self._line.worker.open(self.key, self._host))
+        try:
+            self.message = replace(self.message, answered=datetime.now(UTC))
+            self._folder = await self._line.store.begin(self.message)
+            port = await opening
+            self._media_open = True
+        except (SpoolError, MediaError):
+            opening.cancel()
+            raise
+        self._still_here()
+        local = LocalMedia(self._host, port, self._line.codecs)
+        self._perform(self._endpoint.answer(self.key, local, self._now))
+        await self._until(lambda: self._established)
+        await self._until(lambda: self._first_packet, _FIRST_PACKET_SECONDS)
+
+    async def play(self, *prompts: str, keys: str = "") -> str:
+        """Plays prompts without a gap; returns the key of `keys` that ended them, or ""."""
+        self._still_here()
+        self._keys = ""
+        self._token += 1
+        token = self._token
+        self._line.worker.play(self.key, prompts, token)
+        await self._until(lambda: self._played >= token or self._pressed(keys) != "")
+        key = self._pressed(keys)
+        if key and self._played < token:
+            self._line.worker.stop_call(self.key)
+        return key
+
+    async def record(self, record: Record) -> Ending:
+        """Records until a finish key, silence or the maximum; a hang-up raises `HungUp`."""
+        self._still_here()
+        assert self._folder is not None  # the script answers before it records
+        self._recording_ended = None
+        self.message = replace(self.message, recorded=True)
+        self._line.worker.record(
+            self.key,
+            str(self._folder / "audio.rtp"),
+            max=record.max,
+            silence=record.silence,
+            finish_keys=record.finish_keys,
+        )
+        await self._until(lambda: self._recording_ended is not None)
+        return Ending(self._recording_ended)
+
+    async def hang_up(self) -> None:
+        """Ends the call with a BYE."""
+        self._hang_up()
+
+    # --- what happens to the call ---------------------------------------------------------------
+
+    def note_established(self) -> None:
+        self._established = True
+        self._wake_up()
+
+    def note_media(self, media: Media) -> None:
+        self._media = media
+        self.message = replace(self.message, payloads={**self.message.payloads, **media.payloads})
+        if self._media_open:
+            self._line.worker.connect(self.key, leg_of(media))
+
+    def note_first_packet(self) -> None:
+        self._first_packet = True
+        self._wake_up()
+
+    def note_played(self, token: int) -> None:
+        self._played = token
+        self._wake_up()
+
+    def note_digit(self, digit: str) -> None:
+        self._keys += digit
+        self._wake_up()
+
+    def note_recording_ended(self, why: str) -> None:
+        self._recording_ended = why
+        self._wake_up()
+
+    def note_gone(self, why: HungUp) -> None:
+        """The call is to end: the script hears `why`, `close` says BYE where SIP still holds it."""
+        if self._gone is None:
+            self._gone = why
+            self._wake_up()
+
+    def note_signalling_over(self, reason: str) -> None:
+        """SIP has no such call any more."""
+        self._signalling_over = True
+        self.note_gone(HungUp(reason))
+
+    # --- its end --------------------------------------------------------------------------------
+
+    @property
+    def worker(self) -> MediaWorker:
+        return self._line.worker
+
+    @property
+    def begun(self) -> bool:
+        """Whether its message has a folder in the spool."""
+        return self._folder is not None
+
+    def refuse(self, status: int) -> None:
+        """Answers the INVITE with a failure: the call cannot be taken."""
+        self.refused = True
+        if not self._signalling_over:
+            self._signalling_over = True
+            self._perform(self._endpoint.reject(self.key, status, self._now))
+
+    async def close(self) -> None:
+        """Hangs up, gives the port back; then the last packets are in the journal."""
+        self._hang_up()
+        if self._media_open:
+            self._media_open = False
+            statistics = await self._line.worker.close(self.key)
+            log.info("%s: media: %s", self, statistics)
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _hang_up(self) -> None:
+        if not self._signalling_over:
+            self._signalling_over = True
+            self._perform(self._endpoint.hang_up(self.key, self._now))
+
+    @property
+    def _endpoint(self) -> Endpoint:
+        return self._line.driver.endpoint
+
+    @property
+    def _now(self) -> float:
+        return self._line.driver.now
+
+    def _perform(self, actions: list[Action]) -> None:
+        self._line.driver.perform(actions)
+
+    def _pressed(self, keys: str) -> str:
+        return next((key for key in self._keys if key in keys), "")
+
+    def _still_here(self) -> None:
+        if self._gone is not None:
+            raise self._gone
+
+    async def _until(self, done: Callable[[], bool], seconds: float | None = None) -> None:
+        """Waits until `done()`, at most `seconds`; raises HungUp once the call is gone."""
+        loop = asyncio.get_running_loop()
+        deadline = None if seconds is None else loop.time() + seconds
+        while True:
+            self._still_here()
+            if done() or (deadline is not None and loop.time() >= deadline):
+                return
+            self._wake = loop.create_future()
+            timer = None if deadline is None else loop.call_at(deadline, self._wake_up)
+            try:
+                await self._wake
+            finally:
+                self._wake = None
+                if timer is not None:
+                    timer.cancel()
+
+    def _wake_up(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
+
+
+def leg_of(media: Media) -> Leg:
+    """What SIP negotiated, in the words of the media worker."""
+    return Leg(
+        remote_host=media.remote_host,
+        remote_port=media.remote_port,
+        rtcp_host=media.rtcp_host,
+        rtcp_port=media.rtcp_port,
+        rtcp_mux=media.rtcp_mux,
+        codec=media.codec,
+        payload_type=media.payload_type,
+        event_payload_type=media.event_payload_type,
+        cn_payload_type=media.cn_payload_type,
+        ptime=media.ptime,
+        send=media.send,
+        receive=media.receive,
+        payloads=media.payloads,
+    )

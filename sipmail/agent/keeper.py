@@ -1,0 +1,63 @@
+"""Keeps a child process running: one that dies is started again.
+
+The first restart is immediate (a call that comes meanwhile waits milliseconds, not seconds); a
+child that keeps dying is started again after growing pauses, so that a broken installation does
+not burn the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+log = logging.getLogger(__name__)
+
+_LONGEST_PAUSE = 30.0
+_HEALTHY_SECONDS = 60.0
+
+
+class Keeper:
+    """Starts `name` again through `start` whenever `died` is called."""
+
+    def __init__(self, name: str, start: Callable[[], Awaitable[None]]) -> None:
+        self._name = name
+        self._start = start
+        self._deaths = 0
+        self._started = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    async def start(self) -> None:
+        """The first start; its failure is the caller's."""
+        self._started = asyncio.get_running_loop().time()
+        await self._start()
+
+    def died(self) -> None:
+        """To be called when the child is gone; it is started again unless `stop` was called."""
+        if self._stopping or (self._task is not None and not self._task.done()):
+            return
+        self._task = asyncio.get_running_loop().create_task(self._again())
+
+    async def _again(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._started > _HEALTHY_SECONDS:
+            self._deaths = 0
+        while not self._stopping:
+            pause = 0.0 if self._deaths == 0 else min(2.0 ** (self._deaths - 2), _LONGEST_PAUSE)
+            self._deaths += 1
+            log.error("the %s died, starting it again%s", self._name, f" in {pause:g} s" * (pause > 0))
+            await asyncio.sleep(pause)
+            try:
+                self._started = loop.time()
+                await self._start()
+            except Exception:
+                log.exception("the %s could not be started", self._name)
+                continue
+            return
+
+    def stop(self) -> None:
+        """From now on a death is wanted."""
+        self._stopping = True
+        if self._task is not None:
+            self._task.cancel()

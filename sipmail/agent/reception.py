@@ -1,0 +1,97 @@
+"""Whether a call is taken, and as what: the limits, the mailbox, the greeting, the first facts.
+
+One `Reception` belongs to one configuration; a reload makes a new one. It decides without I/O,
+but for the time of day and the free disk, which it is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from sipmail.config.model import Config
+from sipmail.sip.actions import Incoming
+from sipmail.sip.message import Request
+from sipmail.spool.message import Caller, Message, new_id
+from sipmail.voicemail.caller import caller
+from sipmail.voicemail.greeting import choose
+from sipmail.voicemail.plan import Plan, make
+from sipmail.voicemail.routing import Directory
+
+_RETRY_AFTER = ("Retry-After", "30")
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The call is taken: what its script will do, and its message so far."""
+
+    plan: Plan
+    message: Message
+    codecs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The call is not taken: the status that says so, and for the log why."""
+
+    status: int
+    why: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.status} ({self.why})"
+
+
+class Reception:
+    """Takes or refuses calls under one configuration; `prompts` has the prepared sound files."""
+
+    def __init__(
+        self,
+        config: Config,
+        prompts: Mapping[Path, str],
+        free_disk: Callable[[], int],
+        now: Callable[[], datetime],
+    ) -> None:
+        self.config = config
+        self.prompts = prompts
+        self._free_disk = free_disk
+        self._now = now
+        self._directory = Directory(config)
+        self._zone = ZoneInfo(str(config.timezone))
+
+    def receive(self, incoming: Incoming, calls: int, from_source: int) -> Admission | Refusal:
+        """Decides about an INVITE while `calls` are in progress, `from_source` of its source."""
+        limits = self.config.limits
+        if calls >= limits.calls:
+            return Refusal(503, f"limits.calls is {limits.calls}", (_RETRY_AFTER,))
+        if from_source >= limits.calls_per_source:
+            return Refusal(486, f"limits.calls_per_source is {limits.calls_per_source}")
+        if self._free_disk() < limits.free_disk:
+            return Refusal(503, "the spool's disk is full (limits.free_disk)", (_RETRY_AFTER,))
+        request = incoming.request
+        trunk = self.config.sip.trunks.get(incoming.trunk)
+        match = self._directory.find(request, trunk)
+        if match is None:
+            return Refusal(404, f"no mailbox for {request.uri}; see `sipmail explain`")
+        now = self._now().astimezone(self._zone)
+        greeting = choose(match.mailbox, match.reason, now, self.config.country)
+        message = Message(
+            id=new_id(now),
+            mailbox=match.mailbox.key,
+            called=match.called,
+            called_name=match.called_name or None,
+            caller=self.caller(request),
+            reason=match.reason.value,
+            trunk=incoming.trunk,
+            call_id=request.call_id,
+            received=now,
+        )
+        plan = make(match.mailbox, greeting, self.prompts.__getitem__)
+        return Admission(plan, message, self.config.rtp.codecs)
+
+    def caller(self, request: Request) -> Caller:
+        """Who sent this request."""
+        return caller(request, self.config.country)

@@ -1,0 +1,71 @@
+"""From the configuration to what the rooms below ask for, in their own words."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from sipmail.config.model import Config, Listen, Trunk
+from sipmail.errors import SipmailError
+from sipmail.net.driver import Listener
+from sipmail.sip.trunk import Trunk as SipTrunk
+
+
+def sip_trunks(config: Config) -> list[SipTrunk]:
+    """The trunks as the SIP endpoint knows them."""
+    return [_sip_trunk(name, trunk) for name, trunk in config.sip.trunks.items()]
+
+
+def _sip_trunk(name: str, trunk: Trunk) -> SipTrunk:
+    return SipTrunk(
+        name=name,
+        registrar=trunk.registrar,
+        username=trunk.username or "",
+        auth_username=trunk.auth_username,
+        password=None if trunk.password is None else trunk.password.get_secret_value(),
+        realm=trunk.realm,
+        outbound_proxy=trunk.outbound_proxy,
+        expires=trunk.expires,
+        keepalive=trunk.keepalive,
+        accept_from=trunk.accept_from,
+    )
+
+
+def listeners(config: Config) -> list[Listener]:
+    """Where to listen. Raises SipmailError when a certificate cannot be used."""
+    return [
+        Listener(
+            listen.transport,
+            listen.host,
+            listen.port,
+            _server_tls(config, listen) if listen.transport == "tls" else None,
+        )
+        for listen in config.sip.listen
+    ]
+
+
+def _server_tls(config: Config, listen: Listen) -> ssl.SSLContext:
+    certificate: Path | None = listen.certificate or config.sip.certificate
+    key: Path | None = listen.private_key or config.sip.private_key
+    if certificate is None:
+        raise SipmailError("a tls:// listener needs sip.certificate and sip.private_key")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError) as error:
+        raise SipmailError(f"the certificate {certificate} cannot be used: {error}") from error
+    return context
+
+
+def needing_restart(old: Config, new: Config) -> list[str]:
+    """The keys whose change a running agent cannot take over."""
+    pairs = {
+        "sip.listen": (old.sip.listen, new.sip.listen),
+        "sip.public_address": (old.sip.public_address, new.sip.public_address),
+        "rtp.ports": (old.rtp.ports, new.rtp.ports),
+        "rtp.workers": (old.rtp.workers, new.rtp.workers),
+        "rtp.timeout": (old.rtp.timeout, new.rtp.timeout),
+        "spool": (old.spool, new.spool),
+        "http": (old.http, new.http),
+    }
+    return [key for key, (before, after) in pairs.items() if before != after]

@@ -1,0 +1,198 @@
+"""The switchboard: every call in progress, and what happens to it.
+
+It takes the actions of the SIP endpoint and the events of the media workers, finds the call they
+are about and tells it; it runs the script of each call as one task and sees to it that, whatever
+ends the script, the call is hung up, its port given back and its message kept.
+An error in one call ends that call, with a line in the log; the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from sipmail.agent.call import Line, LiveCall
+from sipmail.agent.reception import Admission, Reception
+from sipmail.agent.store import Store
+from sipmail.agent.workers import Workers
+from sipmail.errors import MediaError, SpoolError
+from sipmail.media import protocol
+from sipmail.net.driver import Driver
+from sipmail.sip import actions as sip
+from sipmail.spool.message import Kind, Message
+from sipmail.voicemail.call import Ending, HungUp
+from sipmail.voicemail.script import leave_message
+
+log = logging.getLogger(__name__)
+
+
+class Switchboard:
+    """The calls of the agent.
+
+    `kept(message)` is called in the loop when a finished message is in the queue. `reception`
+    may be replaced at a reload: calls in progress keep what they were planned with.
+    """
+
+    def __init__(
+        self,
+        reception: Reception,
+        workers: Workers,
+        store: Store,
+        kept: Callable[[Message], None],
+    ) -> None:
+        self.reception = reception
+        self.driver: Driver
+        """Set once, before the first action: the driver is built around `on_action`."""
+        self.calls: dict[str, LiveCall] = {}
+        self.taken = 0
+        self.refused = 0
+        self._workers = workers
+        self._store = store
+        self._kept = kept
+
+    # --- what SIP tells -------------------------------------------------------------------------
+
+    def on_action(self, action: sip.Action) -> None:
+        """Takes an action of the endpoint that is about a call; others are not for here."""
+        if isinstance(action, sip.Incoming):
+            self._incoming(action)
+            return
+        call = self.calls.get(getattr(action, "call", ""))
+        if call is None:
+            return
+        match action:
+            case sip.Established():
+                call.note_established()
+            case sip.MediaChanged():
+                call.note_media(action.media)
+            case sip.Cancelled():
+                call.answered_elsewhere = action.elsewhere
+                call.note_signalling_over("cancelled")
+            case sip.HungUp():
+                call.note_signalling_over(action.reason or "the caller hung up")
+            case sip.Ended():
+                call.note_signalling_over(action.cause)
+            case sip.InfoDigit():
+                call.note_digit(action.digit)
+            case sip.Renamed():
+                call.message = replace(
+                    call.message, caller=self.reception.caller(action.request)
+                )
+                log.info("%s: now from %s", call, call.message.caller.number)
+
+    def _incoming(self, action: sip.Incoming) -> None:
+        decision = self.reception.receive(action, *self._load(action.source.host))
+        if not isinstance(decision, Admission):
+            self.refused += 1
+            log.info("%s: refused with %s", action.request.call_id, decision)
+            self.driver.perform(
+                self.driver.endpoint.reject(
+                    action.call,
+                    decision.status,
+                    self.driver.now,
+                    headers=decision.headers,
+                )
+            )
+            return
+        self.taken += 1
+        call = LiveCall(
+            action.call,
+            Line(self.driver, self._workers.idlest(), self._store, decision.codecs),
+            decision.message,
+            host=self.driver.local_towards(action.source).host,
+            source=action.source.host,
+        )
+        self.calls[action.call] = call
+        log.info(
+            "%s: for %s from %s (%s) by trunk %s",
+            call,
+            decision.message.mailbox,
+            decision.message.caller.number or "a withheld number",
+            decision.message.reason,
+            action.trunk,
+        )
+        call.task = asyncio.get_running_loop().create_task(self._run(call, decision))
+
+    def _load(self, source: str) -> tuple[int, int]:
+        """How many calls there are, and how many of them came from `source`."""
+        return len(self.calls), sum(call.source == source for call in self.calls.values())
+
+    # --- what the media workers tell ------------------------------------------------------------
+
+    def on_media(self, event: protocol.Event) -> None:
+        """Takes an event of a media worker."""
+        call = self.calls.get(event.call)
+        if call is None:
+            return
+        match event:
+            case protocol.FirstPacket():
+                call.note_first_packet()
+            case protocol.Played():
+                call.note_played(event.token)
+            case protocol.Digit():
+                call.note_digit(event.digit)
+            case protocol.RecordingEnded():
+                call.note_recording_ended(event.why)
+            case protocol.Timeout():
+                log.info("%s: no packets any more", call)
+                call.note_gone(HungUp("no packets any more", Ending.TIMEOUT))
+            case protocol.Failed():
+                log.error("%s: media: %s", call, event.text)
+                call.note_gone(HungUp(event.text, Ending.MEDIA))
+
+    def on_worker_exit(self, worker: object) -> None:
+        """A media worker died: its calls end with BYE, what they recorded is kept."""
+        for call in self.calls.values():
+            if call.worker is worker:
+                call.note_gone(HungUp("the media worker died", Ending.MEDIA))
+
+    def end_all(self, why: str) -> None:
+        """Ends every call at once, keeping what was recorded."""
+        for call in self.calls.values():
+            call.note_gone(HungUp(why, Ending.SHUTDOWN))
+
+    async def empty(self) -> None:
+        """Returns when no call is left."""
+        while tasks := [call.task for call in self.calls.values() if call.task is not None]:
+            await asyncio.wait(tasks)
+
+    # --- one call -------------------------------------------------------------------------------
+
+    async def _run(self, call: LiveCall, admission: Admission) -> None:
+        ending = Ending.MEDIA
+        try:
+            ending = await leave_message(call, admission.plan)
+        except (SpoolError, MediaError) as error:
+            log.error("%s: cannot be taken: %s", call, error)
+            call.refuse(503)
+        except Exception:
+            # A bug must not take the agent with it: this call ends, with its trace in the log.
+            log.exception("%s: broke off", call)
+        try:
+            await call.close()
+            await self._keep(call, ending)
+        except SpoolError as error:
+            # What was recorded stays in recording/, and the next start brings it to the queue.
+            log.error("%s: could not be queued: %s", call, error)
+        except Exception:
+            log.exception("%s: could not be closed", call)
+        finally:
+            del self.calls[call.key]
+
+    async def _keep(self, call: LiveCall, ending: Ending) -> None:
+        """Brings what the call left behind to the queue; a call answered elsewhere leaves nothing."""
+        message = replace(call.message, ended=datetime.now(UTC), ending=ending.value)
+        if call.answered_elsewhere or call.refused:
+            if call.begun:
+                await self._store.abandon(message)
+            return
+        if not message.recorded:
+            message = replace(message, kind=Kind.MISSED)
+            if not call.begun:
+                await self._store.begin(message)
+        await self._store.finish(message)
+        log.info("%s: %s %s kept (%s)", call, message.kind.value, message.id, ending.value)
+        self._kept(message)
