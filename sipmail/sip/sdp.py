@@ -1,8 +1,9 @@
 """Session descriptions: SDP (RFC 4566 and RFC 8866) as offer and answer use it.
 
-Rules: lines that sipmail has no use for are kept and written back in their place; what phones in
-the field leave out (`s=`, `t=`, `o=`) may be missing; lines may end with a bare line feed. Text is
-UTF-8 with surrogate escapes. Writing follows the order of RFC 8866 section 5.
+Rules: lines that sipmail has no use for are kept and written back in their place, unknown letters
+are ignored (section 5); what phones in the field leave out (`s=`, `t=`, `o=`) may be missing; lines
+may end with a bare line feed. Text is UTF-8 with surrogate escapes. Writing follows the order of
+RFC 8866 section 5.
 
 Attributes: rtpmap and fmtp (8866 section 6), ptime, maxptime, direction, rtcp (RFC 3605),
 rtcp-mux (RFC 5761), crypto (RFC 4568).
@@ -30,6 +31,8 @@ _FMTP = re.compile(r"([0-9]{1,3})[ ]+(.*)", re.DOTALL)
 _RTCP = re.compile(r"([0-9]{1,5})(?:[ ]+([^ ]+)[ ]+(IP[46])[ ]+([^ ]+))?[ ]*", re.IGNORECASE)
 _MILLISECONDS = re.compile(r"([0-9]{1,5})(?:\.[0-9]{1,9})?")
 _SECONDS = re.compile(r"[0-9]{1,20}")
+
+_INFORMATION = "iuepbrzk"
 
 Attribute = tuple[str, str | None]
 
@@ -309,11 +312,11 @@ def _parse(text: str) -> SessionDescription:
                 count,
                 section.connection,
                 tuple(section.attributes),
-                tuple(section.information),
+                section.sorted_information(),
             )
             for (kind, port, count, proto, formats), section in sections
         ),
-        tuple(session.information),
+        session.sorted_information(),
     )
 
 
@@ -332,8 +335,11 @@ class _Section:
         elif letter == "c":
             if self.connection is None:
                 self.connection = Connection.parse(value)
-        else:
+        elif letter in _INFORMATION:
             self.information.append((letter, value))
+
+    def sorted_information(self) -> tuple[tuple[str, str], ...]:
+        return tuple(sorted(self.information, key=lambda line: _INFORMATION.index(line[0])))
 
 
 def _parse_media(text: str) -> tuple[str, int, int, str, tuple[str, ...]]:
