@@ -53,6 +53,7 @@ class Surroundings:
     country: str | None = None
     user_names: frozenset[str] = frozenset()
     users: dict[str, values.Address] = field(default_factory=dict)
+    country_is_wrong: bool = False
 
 
 def surroundings(info: ValidationInfo) -> Surroundings | None:
@@ -133,12 +134,16 @@ def _finish_keys(value: object) -> object:
     return value
 
 
-def _mailbox_number(value: object) -> object:
+def _mailbox_number(value: object, info: ValidationInfo) -> object:
+    """A number in the form for comparing; "*" is any."""
     if isinstance(value, str):
+        from sipmail.config import numbers
+
         text = value.strip()
         if not text or re.search(r"[\s<>\"@]", re.sub(r"(?<=[0-9]) (?=[0-9])", "", text)):
             raise ValueError(f'{value!r} is no number: write it like "201" or "+48221234567"')
-        return text
+        where = surroundings(info)
+        return text if text == "*" or where is None else numbers.normalize(text, where.country)
     return value
 
 
@@ -150,10 +155,17 @@ def _registrar(value: object) -> object:
 
 def _hours(value: object, info: ValidationInfo) -> object:
     where = surroundings(info)
-    if isinstance(value, str) and where is not None:
+    if isinstance(value, str) and where is not None and not where.country_is_wrong:
         from sipmail.config import hours
 
         hours.check(value, where.country)
+    return value
+
+
+def _count(value: object) -> object:
+    """No number is meant by true or false."""
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is no number: write one in digits")
     return value
 
 
@@ -175,6 +187,7 @@ def check_names(entries: Mapping[str, Any], what: str) -> None:
 _TEXT_SCHEMA = WithJsonSchema({"type": "string"})
 
 Text = Annotated[str, BeforeValidator(_text)]
+Count = Annotated[int, BeforeValidator(_count)]
 Duration = Annotated[
     float,
     BeforeValidator(values.parse_duration),

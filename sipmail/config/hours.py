@@ -30,8 +30,13 @@ def check(text: str, country: str | None) -> None:
     if found := re.search(r"\b(sunrise|sunset|dawn|dusk)\b", plain):
         raise ValueError(f"{found[0]} is not known here: write a time like 08:00")
     if _means_holidays(text) and country is None:
-        raise ValueError("PH needs to know whose public holidays: add country: (like PL) at the top")
-    from opening_hours import ParserError, UnknownCountryError
+        raise ValueError(
+            "PH needs to know whose public holidays: add country: (like PL) at the top"
+        )
+    from opening_hours import (  # type: ignore[attr-defined, unused-ignore]  # not in its stub
+        ParserError,
+        UnknownCountryError,
+    )
 
     try:
         _parse(text, country)

@@ -13,9 +13,17 @@ Every class is a section of the file; `schema.py` makes the JSON Schema from the
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic.json_schema import SkipJsonSchema, WithJsonSchema
 
 from sipmail.config.fields import (
@@ -23,6 +31,7 @@ from sipmail.config.fields import (
     After,
     AudioFormat,
     Codec,
+    Count,
     Country,
     Duration,
     Email,
@@ -164,6 +173,19 @@ class Sip(Section):
     def _name_trunks(cls, value: object) -> object:
         return _named(value, "trunk", "name")
 
+    @model_validator(mode="after")
+    def _share_certificate(self) -> Self:
+        """The certificate of the section serves every tls listener that has none of its own."""
+        own = {"certificate": self.certificate, "private_key": self.private_key}
+        listen = tuple(
+            one.model_copy(update=own)
+            if one.transport == "tls" and one.certificate is None and one.private_key is None
+            else one
+            for one in self.listen
+        )
+        object.__setattr__(self, "listen", listen)
+        return self
+
 
 class Rtp(Section):
     """Media."""
@@ -184,7 +206,9 @@ class Smtp(Section):
     """The server that takes the e-mails."""
 
     host: Host = Field(description="name of the server", examples=["smtp.example.com"])
-    port: int = Field(default=0, ge=1, le=65535, description="587, or 465 for tls, or 25 for none")
+    port: Count = Field(
+        default=0, ge=1, le=65535, description="587, or 465 for tls, or 25 for none"
+    )
     security: Security = Field(
         default="starttls", description="starttls, tls (from the start) or none"
     )
@@ -218,8 +242,8 @@ class Mail(Section):
 class Limits(Section):
     """What one machine takes on."""
 
-    calls: int = Field(default=200, ge=1, description="at once; more are answered with 503")
-    calls_per_source: int = Field(default=50, ge=1, description="at once from one address")
+    calls: Count = Field(default=200, ge=1, description="at once; more are answered with 503")
+    calls_per_source: Count = Field(default=50, ge=1, description="at once from one address")
     message: Duration = Field(default=600.0, gt=0, description="the longest that record.max may be")
     free_disk: Size = Field(
         default=500 * 1024**2, description="refuse calls below this in the spool"
@@ -359,6 +383,9 @@ class Config(Section):
     )
     users: dict[str, Person] = Field(
         default={}, description="people and their e-mail addresses, by name"
+    )
+    defaults: Mailbox = Field(
+        default=Mailbox(), description="any key of a mailbox, for those that don't set it"
     )
     mailboxes: dict[str, Mailbox] = Field(min_length=1, description="mailboxes, by name")
 

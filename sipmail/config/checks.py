@@ -1,0 +1,174 @@
+"""What one value of the configuration asks of another; every check names the place to mend.
+
+The checks see the sections that are right in themselves, so that one reading of the file finds as
+much as it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from sipmail.config import tree
+from sipmail.config.model import Limits, Mail, Mailbox, Rtp, Sip, Trunk
+from sipmail.config.suggest import did_you_mean
+
+# How many calls a port range must be able to carry for each that is allowed: see Rtp.ports.
+_PORTS_A_CALL = 2
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass
+class Sections:
+    """The sections that were read without a mistake of their own."""
+
+    root: tree.Mapping
+    sip: Sip | None = None
+    trunks: dict[str, Trunk] = field(default_factory=dict)
+    rtp: Rtp | None = None
+    mail: Mail | None = None
+    limits: Limits | None = None
+    routing: tuple[str, ...] = ()
+    mailboxes: dict[str, Mailbox] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong at `path`; only a warning where the configuration can still be used."""
+
+    path: tree.Path
+    text: str
+    warning: bool = False
+
+
+def check(sections: Sections) -> Iterator[Finding]:
+    """Everything that is wrong between values."""
+    yield from _ports(sections)
+    yield from _listeners(sections)
+    yield from _trunks(sections)
+    yield from _mail(sections)
+    yield from _mailboxes(sections)
+    yield from _numbers(sections)
+    for name, words in (
+        ("rtp.codecs", sections.rtp and sections.rtp.codecs),
+        ("routing", sections.routing),
+    ):
+        for word in sorted({word for word in words or () if list(words or ()).count(word) > 1}):
+            yield Finding(tuple(name.split(".")), f"{word} stands twice: remove one")
+
+
+def _ports(sections: Sections) -> Iterator[Finding]:
+    rtp, limits = sections.rtp, sections.limits
+    if rtp is None or limits is None:
+        return
+    path = ("rtp", "ports")
+    pairs = len(rtp.ports.pairs)
+    if not pairs:
+        yield Finding(path, f"{rtp.ports} has no even port with the odd one after it: add ports")
+    elif pairs < limits.calls and sections.root.get("limits", "calls"):
+        last = rtp.ports.pairs[0] + _PORTS_A_CALL * limits.calls - 1
+        enough = f"ports up to {last}" if last <= 65535 else "a lower first port"
+        yield Finding(
+            path,
+            f"{rtp.ports} is too small for limits.calls: {limits.calls} (a call takes two ports,"
+            f" and they rest for a minute after it): write {enough}, or limits.calls: {pairs}",
+        )
+
+
+def _listeners(sections: Sections) -> Iterator[Finding]:
+    if sections.sip is None:
+        return
+    seen = set()
+    for index, one in enumerate(sections.sip.listen):
+        path = ("sip", "listen", index)
+        if one.transport == "tls" and (one.certificate is None or one.private_key is None):
+            yield Finding(path, "tls needs a certificate: write certificate: and private_key: too")
+        if one.port and (one.transport, one.host, one.port) in seen:
+            yield Finding(path, "this address stands twice: remove one")
+        seen.add((one.transport, one.host, one.port))
+
+
+def _trunks(sections: Sections) -> Iterator[Finding]:
+    mailboxes = sections.root.names("mailboxes")
+    for name, trunk in sections.trunks.items():
+        path: tree.Path = ("sip", "trunks", name)
+        if trunk.registrar is None and not trunk.accept_from:
+            yield Finding(
+                path,
+                "no call can come from here: write registrar: sip:HOST to register there,"
+                " or accept_from: [ADDRESS] for a trunk that does not register",
+            )
+        if trunk.registrar is not None and trunk.username is None:
+            yield Finding(path, "a registrar needs an account: write username: too")
+        if trunk.mailbox is not None and trunk.mailbox not in mailboxes:
+            hint = did_you_mean(trunk.mailbox, mailboxes) or ": add it under mailboxes:"
+            text = f"there is no mailbox {trunk.mailbox!r}{hint}"
+            yield Finding((*path, "mailbox"), text)
+        for index, network in enumerate(trunk.accept_from):
+            if network.prefixlen == 0 and trunk.password is None:
+                text = (
+                    f"{network} lets anybody leave messages: write the provider's addresses,"
+                    " or a password:"
+                )
+                yield Finding((*path, "accept_from", index), text, warning=True)
+
+
+def _mail(sections: Sections) -> Iterator[Finding]:
+    mail = sections.mail
+    if mail is None:
+        return
+    smtp = mail.smtp
+    if smtp is None:
+        if mail.maildir is None:
+            text = "the e-mails have nowhere to go: write smtp: {host: …}, or maildir: ./mail"
+            yield Finding(("mail",), text)
+        return
+    path = ("mail", "smtp")
+    if smtp.username is not None and smtp.password is None:
+        yield Finding((*path, "username"), "a login needs both: write password: too")
+    if smtp.password is not None and smtp.username is None:
+        yield Finding((*path, "password"), "a login needs both: write username: too")
+    if smtp.password is not None and smtp.security == "none" and smtp.host not in _LOOPBACK:
+        text = "the password would cross the network in the clear: write starttls or tls"
+        yield Finding((*path, "security"), text, warning=True)
+
+
+def _mailboxes(sections: Sections) -> Iterator[Finding]:
+    led_to = {
+        value.value
+        for _, value in tree.matches(sections.root, ("sip", "trunks", "*", "mailbox"))
+        if isinstance(value, tree.Scalar)
+    }
+    for name, mailbox in sections.mailboxes.items():
+        path: tree.Path = ("mailboxes", name)
+        if not mailbox.users and not mailbox.emails:
+            text = "nobody would get its messages: write users: [NAME] or emails: [ADDRESS]"
+            yield Finding(path, text)
+        if not mailbox.numbers and name not in led_to:
+            text = 'no call leads here: write numbers: ["201"], or mailbox: in a trunk'
+            yield Finding(path, text, warning=True)
+        record = mailbox.record
+        if sections.limits and record.max > sections.limits.message:
+            longest = sections.limits.message
+            written = sections.root.get("mailboxes", name, "record", "max") is not None
+            where = (*path, "record", "max") if written else ("limits", "message")
+            yield Finding(
+                where,
+                f"record.max ({record.max:g} s) is more than limits.message ({longest:g} s):"
+                f" write record: {{max: {longest:g}s}} or less, or a larger limit",
+            )
+        if record.min >= record.max:
+            text = f"record.min ({record.min:g} s) must be less than record.max: write 1s"
+            yield Finding((*path, "record", "min"), text)
+
+
+def _numbers(sections: Sections) -> Iterator[Finding]:
+    taken: dict[str, str] = {}
+    for name, mailbox in sections.mailboxes.items():
+        for index, number in enumerate(mailbox.numbers):
+            path = ("mailboxes", name, "numbers", index)
+            if number not in taken:
+                taken[number] = name
+                continue
+            other = "twice here" if taken[number] == name else f"in mailbox {taken[number]} too"
+            yield Finding(path, f"the number {number} stands {other}: leave it in one place")
