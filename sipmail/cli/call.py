@@ -19,11 +19,11 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Annotated, cast
 
-import soundfile
 import typer
 
-from sipmail.cli.configuration import load_or_exit
+from sipmail.cli.options import ConfigOption, read_config
 from sipmail.cli.order import Order
+from sipmail.errors import SipmailError
 
 _URI = re.compile(
     r"(?:sip:)?(?:(?P<user>[^@;?]+)@)?(?P<host>[^:@;?]+)(?::(?P<port>\d+))?(?:[;?].*)?"
@@ -41,7 +41,7 @@ class Codec(StrEnum):
     PCMA = "PCMA"
 
 
-class CallError(Exception):
+class CallError(SipmailError):
     """The call could not be made, or was not taken; the text is for the person who made it."""
 
 
@@ -50,6 +50,8 @@ def place(order: Order, tell: Callable[[str, Sequence[object]], None]) -> None:
 
     Raises CallError when it is refused, fails, or outlives everything that it was asked to do.
     """
+    import soundfile
+
     seconds = soundfile.info(order.say).duration if order.say else 0.0
     deadline = order.wait + seconds + order.linger + len(order.keys) + _GRACE
     expired = threading.Event()
@@ -147,7 +149,7 @@ def _free_port(host: str, *, even: bool = False) -> int:
 
 def _first_mailbox(config: Path | None) -> str:
     """The address at which the agent of this configuration takes calls on this host."""
-    settings = load_or_exit(config)
+    settings = read_config(config)
     listen = next((entry for entry in settings.sip.listen if entry.transport == "udp"), None)
     if listen is None:
         raise CallError("the configuration has no udp:// address in sip.listen to call")
@@ -207,9 +209,7 @@ def call(
     linger: Annotated[
         float, typer.Option(help="At the end, give the other side this many seconds to hang up.")
     ] = 1.0,
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="The configuration file.")
-    ] = None,
+    config: ConfigOption = None,
 ) -> None:
     """Call a SIP address with a test phone (pyVoIP), and print what happens.
 
@@ -219,20 +219,16 @@ def call(
         raise typer.BadParameter(f"{say} does not exist", param_hint="--say")
     if wrong := set(dtmf) - set(_KEYS):
         raise typer.BadParameter(f"no key is called {min(wrong)!r}", param_hint="--dtmf")
-    try:
-        order = replace(
-            order_for(uri or _first_mailbox(config), registrar),
-            username=username,
-            password=password,
-            register=registrar is not None,
-            codecs=_PAYLOAD_TYPES[codec],
-            say=str(say) if say is not None else None,
-            keys=dtmf,
-            save=str(save) if save is not None else None,
-            wait=wait,
-            linger=linger,
-        )
-        place(order, lambda event, details: typer.echo(sentence(event, details)))
-    except CallError as error:
-        typer.echo(f"sipmail call: {error}", err=True)
-        raise typer.Exit(1) from error
+    order = replace(
+        order_for(uri or _first_mailbox(config), registrar),
+        username=username,
+        password=password,
+        register=registrar is not None,
+        codecs=_PAYLOAD_TYPES[codec],
+        say=str(say) if say is not None else None,
+        keys=dtmf,
+        save=str(save) if save is not None else None,
+        wait=wait,
+        linger=linger,
+    )
+    place(order, lambda event, details: typer.echo(sentence(event, details)))

@@ -26,6 +26,7 @@ from typing import Annotated
 import typer
 
 from sipmail.cli.call import CallError, order_for, place
+from sipmail.errors import SipmailError
 
 _MARK = "# Written by `sipmail demo`, which writes over this folder each time.\n"
 _READY = 30.0
@@ -66,7 +67,7 @@ class Language(StrEnum):
     PL = "pl"
 
 
-class DemoError(Exception):
+class DemoError(SipmailError):
     """A step failed; the text says which, and what to look at."""
 
 
@@ -83,11 +84,7 @@ def demo(
     Example: sipmail demo --dir /tmp/sipmail-demo
     """
     chosen = language or (Language.PL if _locale().startswith("pl") else Language.EN)
-    try:
-        delivered = run(folder, chosen, step)
-    except DemoError as error:
-        typer.echo(f"sipmail demo: {error}", err=True)
-        raise typer.Exit(1) from error
+    delivered = run(folder, chosen, step)
     typer.echo(f"\nthe e-mail: {delivered}")
 
 

@@ -29,6 +29,7 @@ FLOORS = (
     {"net"},
     {"agent"},
     {"cli"},
+    {"__main__"},
 )
 LEVELS = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
