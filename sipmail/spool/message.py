@@ -77,8 +77,8 @@ class Delivery:
     """The finished recording beside `audio.rtp`, once it is encoded."""
     audio_type: str | None = None
     """The MIME type of `audio_file`."""
-    waiting_told: bool = False
-    """Whether the administrator has heard that this message waits too long."""
+    told: tuple[str, ...] = ()
+    """What the administrator has heard about this message already, each once."""
 
     def waiting(self) -> tuple[str, ...]:
         """The addresses that have neither the message nor a final refusal."""
@@ -219,7 +219,7 @@ def _message_out(message: Message) -> dict[str, object]:
             "last_answer": delivery.last_answer,
             "audio_file": delivery.audio_file,
             "audio_type": delivery.audio_type,
-            "waiting_told": delivery.waiting_told,
+            "told": list(delivery.told),
         },
     }
 
@@ -277,7 +277,7 @@ def _delivery_in(get: _Reader) -> Delivery:
         last_answer=get.text("last_answer"),
         audio_file=_file_name(get.text("audio_file")),
         audio_type=get.text("audio_type"),
-        waiting_told=get.flag("waiting_told"),
+        told=get.texts("told"),
     )
 
 
