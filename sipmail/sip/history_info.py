@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 from sipmail.errors import ProtocolError
 from sipmail.sip.headers import Headers
+from sipmail.sip.lazy import lazy
 from sipmail.sip.nameaddr import NameAddr
 from sipmail.sip.privacy import parse_privacy
 from sipmail.sip.reason import Reason, parse_reasons
@@ -39,13 +39,13 @@ class HistoryEntry:
         _ = address.parsed_uri
         return cls(address, tuple(map(int, index.split("."))))
 
-    @cached_property
+    @lazy
     def uri(self) -> SipUri | TelUri | OtherUri:
         """The target itself."""
         uri = self.address.parsed_uri
         return replace(uri, headers=None) if isinstance(uri, SipUri) else uri
 
-    @cached_property
+    @lazy
     def reasons(self) -> tuple[Reason, ...]:
         """Why this target was left, from the Reason embedded in the URI."""
         return parse_reasons(self._embedded("reason"))

@@ -17,12 +17,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 from sipmail.errors import ProtocolError
 from sipmail.sip.cseq import CSeq
 from sipmail.sip.grammar import TOKEN, split_commas
 from sipmail.sip.headers import Headers
+from sipmail.sip.lazy import lazy
 from sipmail.sip.nameaddr import NameAddr
 from sipmail.sip.status import REASONS as REASONS
 from sipmail.sip.uri import OtherUri, SipUri, TelUri, parse_uri
@@ -46,7 +46,7 @@ _TAG = re.compile(r";[ \t]*tag[ \t]*=", re.IGNORECASE)
 class _Message:
     """What requests and responses have in common: the typed headers, each read at most once."""
 
-    @cached_property
+    @lazy
     def call_id(self) -> str:
         """Call-ID; raises ProtocolError(400)."""
         call_id = self._one("Call-ID")
@@ -54,22 +54,22 @@ class _Message:
             raise ProtocolError(400, "Malformed Call-ID")
         return call_id
 
-    @cached_property
+    @lazy
     def cseq(self) -> CSeq:
         """CSeq; raises ProtocolError(400)."""
         return CSeq.parse(self._one("CSeq"))
 
-    @cached_property
+    @lazy
     def from_(self) -> NameAddr:
         """From; raises ProtocolError(400)."""
         return NameAddr.parse(self._one("From"))
 
-    @cached_property
+    @lazy
     def to(self) -> NameAddr:
         """To; raises ProtocolError(400)."""
         return NameAddr.parse(self._one("To"))
 
-    @cached_property
+    @lazy
     def vias(self) -> tuple[Via, ...]:
         """All Vias, the topmost first; raises ProtocolError(400), also when there is none."""
         vias = tuple(Via.parse(value) for value in self._headers.values("Via"))
@@ -77,7 +77,7 @@ class _Message:
             raise ProtocolError(400, "Missing Via")
         return vias
 
-    @cached_property
+    @lazy
     def via(self) -> Via:
         """The topmost Via; raises ProtocolError(400)."""
         first = self._headers.get("Via")
@@ -86,7 +86,7 @@ class _Message:
         values = split_commas(first)
         return Via.parse(values[0] if values else "")
 
-    @cached_property
+    @lazy
     def contact(self) -> NameAddr | None:
         """The first Contact, None where there is none; raises ProtocolError(400)."""
         values = self._headers.values("Contact")
@@ -117,7 +117,7 @@ class Request(_Message):
     def _headers(self) -> Headers:
         return self.headers
 
-    @cached_property
+    @lazy
     def parsed_uri(self) -> SipUri | TelUri | OtherUri:
         """The Request-URI, read; raises ProtocolError(400)."""
         return parse_uri(self.uri)

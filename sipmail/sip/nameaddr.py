@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from sipmail.errors import ProtocolError
 from sipmail.sip.grammar import QUOTED, quote, readable, unquote
+from sipmail.sip.lazy import lazy
 from sipmail.sip.parameters import EMPTY, Parameters
 from sipmail.sip.uri import OtherUri, SipUri, TelUri, parse_uri
 
@@ -59,7 +59,7 @@ class NameAddr:
         """The display name for people, never with surrogate escapes."""
         return readable(self.display)
 
-    @cached_property
+    @lazy
     def parsed_uri(self) -> SipUri | TelUri | OtherUri:
         """The URI, read when it is asked for; raises ProtocolError(400)."""
         return parse_uri(self.uri)

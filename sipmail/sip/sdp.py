@@ -15,9 +15,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
 
 from sipmail.errors import ProtocolError
+from sipmail.sip.lazy import lazy
 
 MAX_SIZE = 16384
 MAX_MEDIA = 32
@@ -151,7 +151,7 @@ class MediaDescription:
             if name.isascii() and name.isdigit() and len(name) <= 3 and int(name) < 128
         )
 
-    @cached_property
+    @lazy
     def rtpmap(self) -> dict[int, RtpMap]:
         """The dynamic (or repeated static) payload types; malformed lines are left out."""
         found: dict[int, RtpMap] = {}
