@@ -6,15 +6,18 @@ much as it can.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from sipmail.config import tree
 from sipmail.config.model import Limits, Mail, Mailbox, Rtp, Sip, Trunk
 from sipmail.config.suggest import did_you_mean
+from sipmail.config.values import format_duration
 
 # How many calls a port range must be able to carry for each that is allowed: see Rtp.ports.
 _PORTS_A_CALL = 2
+_NAME = re.compile(r"[\w.-]+")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -34,15 +37,20 @@ class Sections:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong at `path`; only a warning where the configuration can still be used."""
+    """Something wrong at `path` (its value, or its key: `at_key`).
+
+    It is only a warning where the configuration can still be used.
+    """
 
     path: tree.Path
     text: str
     warning: bool = False
+    at_key: bool = False
 
 
 def check(sections: Sections) -> Iterator[Finding]:
     """Everything that is wrong between values."""
+    yield from _names(sections)
     yield from _ports(sections)
     yield from _listeners(sections)
     yield from _trunks(sections)
@@ -55,6 +63,14 @@ def check(sections: Sections) -> Iterator[Finding]:
     ):
         for word in sorted({word for word in words or () if list(words or ()).count(word) > 1}):
             yield Finding(tuple(name.split(".")), f"{word} stands twice: remove one")
+
+
+def _names(sections: Sections) -> Iterator[Finding]:
+    for pattern in (("users", "*"), ("sip", "trunks", "*"), ("mailboxes", "*")):
+        for path, _ in tree.matches(sections.root, pattern):
+            if not _NAME.fullmatch(str(path[-1])):
+                text = f"{str(path[-1])!r} cannot be a name here: write letters, digits, - _ . only"
+                yield Finding(path, text, at_key=True)
 
 
 def _ports(sections: Sections) -> Iterator[Finding]:
@@ -149,16 +165,16 @@ def _mailboxes(sections: Sections) -> Iterator[Finding]:
             yield Finding(path, text, warning=True)
         record = mailbox.record
         if sections.limits and record.max > sections.limits.message:
-            longest = sections.limits.message
+            longest = format_duration(sections.limits.message)
             written = sections.root.get("mailboxes", name, "record", "max") is not None
             where = (*path, "record", "max") if written else ("limits", "message")
             yield Finding(
                 where,
-                f"record.max ({record.max:g} s) is more than limits.message ({longest:g} s):"
-                f" write record: {{max: {longest:g}s}} or less, or a larger limit",
+                f"record.max {format_duration(record.max)} is more than limits.message {longest}:"
+                f" write max: {longest} or less, or a larger limit",
             )
         if record.min >= record.max:
-            text = f"record.min ({record.min:g} s) must be less than record.max: write 1s"
+            text = f"{format_duration(record.min)} is not less than record.max: write 1s"
             yield Finding((*path, "record", "min"), text)
 
 

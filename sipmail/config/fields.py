@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import BeforeValidator, PlainValidator, SecretStr, ValidationInfo, WithJsonSchema
@@ -42,7 +41,6 @@ ROUTING: Final[tuple[Source, ...]] = (
 )
 
 _DURATION_PATTERN = r"^\s*([0-9]+(\.[0-9]+)?|([0-9]+(\.[0-9]+)?(ms|s|m|h|d)\s*)+)\s*$"
-_NAME = re.compile(r"[\w.-]+")
 
 
 @dataclass
@@ -155,10 +153,12 @@ def _registrar(value: object) -> object:
 
 def _hours(value: object, info: ValidationInfo) -> object:
     where = surroundings(info)
-    if isinstance(value, str) and where is not None and not where.country_is_wrong:
+    if isinstance(value, str) and where is not None:
         from sipmail.config import hours
 
-        hours.check(value, where.country)
+        # A wrong country is reported at its own place.
+        if not (where.country_is_wrong and hours.mean_holidays(value)):
+            hours.check(value, where.country)
     return value
 
 
@@ -173,15 +173,6 @@ def _workers(value: object) -> object:
     if value == "auto" or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
         return value
     raise ValueError("the number of media workers is wanted here: write auto, or 1 or more")
-
-
-def check_names(entries: Mapping[str, Any], what: str) -> None:
-    """Raises ValueError where the name of an entry could not stand in a header or a path."""
-    for name in entries:
-        if not _NAME.fullmatch(name):
-            raise ValueError(
-                f"{name!r} cannot be the name of a {what}: write letters, digits, - _ . only"
-            )
 
 
 _TEXT_SCHEMA = WithJsonSchema({"type": "string"})

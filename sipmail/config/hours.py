@@ -29,7 +29,7 @@ def check(text: str, country: str | None) -> None:
         raise ValueError("school holidays (SH) are not known: write their dates")
     if found := re.search(r"\b(sunrise|sunset|dawn|dusk)\b", plain):
         raise ValueError(f"{found[0]} is not known here: write a time like 08:00")
-    if _means_holidays(text) and country is None:
+    if mean_holidays(text) and country is None:
         raise ValueError(
             "PH needs to know whose public holidays: add country: (like PL) at the top"
         )
@@ -64,8 +64,9 @@ def is_open(text: str, when: datetime, country: str | None) -> bool:
 def _parse(text: str, country: str | None) -> OpeningHours:
     from opening_hours import OpeningHours
 
-    return OpeningHours(text, country=country if _means_holidays(text) else None)
+    return OpeningHours(text, country=country if mean_holidays(text) else None)
 
 
-def _means_holidays(text: str) -> bool:
+def mean_holidays(text: str) -> bool:
+    """Whether the hours name public holidays."""
     return re.search(r"\bPH\b", _COMMENT.sub("", text)) is not None

@@ -89,7 +89,7 @@ class _Loading:
         surroundings = _surroundings(self._root, folder)
         for pattern in _NO_KEYS:
             for path, _ in tree.matches(self._root, pattern):
-                self._add(Finding(path, "unknown key: remove it"), at_key=True)
+                self._add(Finding(path, "unknown key: remove it", at_key=True))
         config = self._validated(surroundings)
         for path, text in unsupported(self._root):
             self._add(Finding(path, text))
@@ -132,13 +132,13 @@ class _Loading:
             for error in invalid.errors(include_url=False):
                 path = error["loc"]
                 _, _, value = tree.locate(self._root, path)
-                finding = Finding(path, sentence(error, value))
-                self._add(finding, at_key=error["type"] == "extra_forbidden")
+                unknown = error["type"] == "extra_forbidden"
+                self._add(Finding(path, sentence(error, value), at_key=unknown))
             return None
 
-    def _add(self, finding: Finding, *, at_key: bool = False) -> None:
+    def _add(self, finding: Finding) -> None:
         place, path, value = tree.locate(self._root, finding.path)
-        if isinstance(value, tree.Scalar) and not at_key:
+        if isinstance(value, tree.Scalar) and not finding.at_key:
             place = value.place
         if (place.line, place.column) in self._unread:
             return

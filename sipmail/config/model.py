@@ -55,7 +55,6 @@ from sipmail.config.fields import (
     Text,
     TimeZone,
     Workers,
-    check_names,
     surroundings,
 )
 from sipmail.config.suggest import did_you_mean
@@ -64,6 +63,16 @@ from sipmail.config.values import Address, HostPort, PortRange, Transport, parse
 from sipmail.errors import Problem
 
 _SMTP_PORTS = {"starttls": 587, "tls": 465, "none": 25}
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    """For a field whose default comes from another one."""
+    schema.pop("default", None)
+
+
+def _file_or_section(schema: dict[str, Any]) -> None:
+    """For a section that may be written as one file."""
+    schema["anyOf"] = [{"type": "string"}, {"$ref": schema.pop("$ref")}]
 
 
 class Section(BaseModel):
@@ -87,6 +96,11 @@ class Listen(Section):
         default=None, description="PEM file with the private key (tls)"
     )
 
+    @property
+    def url(self) -> str:
+        """As the file has it: `udp://0.0.0.0:5060`."""
+        return f"{self.transport}://{HostPort(self.host, self.port)}"
+
 
 def _listen(value: object) -> object:
     if isinstance(value, str):
@@ -98,7 +112,9 @@ def _listen(value: object) -> object:
         transport, host, port = parse_listen(value["url"])
         rest = {key: entry for key, entry in value.items() if key != "url"}
         return {**rest, "transport": transport, "host": host, "port": port}
-    return value
+    if isinstance(value, dict | Listen):
+        return value
+    raise ValueError("an address to listen at is wanted here: write it like udp://0.0.0.0:5060")
 
 
 _LISTEN_SCHEMA = {
@@ -171,7 +187,7 @@ class Sip(Section):
     @field_validator("trunks", mode="before")
     @classmethod
     def _name_trunks(cls, value: object) -> object:
-        return _named(value, "trunk", "name")
+        return _named(value, "name")
 
     @model_validator(mode="after")
     def _share_certificate(self) -> Self:
@@ -207,7 +223,11 @@ class Smtp(Section):
 
     host: Host = Field(description="name of the server", examples=["smtp.example.com"])
     port: Count = Field(
-        default=0, ge=1, le=65535, description="587, or 465 for tls, or 25 for none"
+        default=0,
+        ge=1,
+        le=65535,
+        description="587, or 465 for tls, or 25 for none",
+        json_schema_extra=_without_default,
     )
     security: Security = Field(
         default="starttls", description="starttls, tls (from the start) or none"
@@ -287,9 +307,9 @@ class Member(Section):
 def _member(value: object, info: ValidationInfo) -> object:
     """`anna` or `{user: anna, hours: …}` → the fields of a Member."""
     where = surroundings(info)
-    if where is None or not isinstance(value, str | dict):
+    if where is None or isinstance(value, Member):
         return value
-    entry: dict[str, Any] = {"user": value} if isinstance(value, str) else dict(value)
+    entry: dict[str, Any] = dict(value) if isinstance(value, dict) else {"user": value}
     name = entry.get("user")
     if not isinstance(name, str) or "key" in entry:
         raise ValueError("a user is wanted here: write its name, or {user: NAME, hours: …}")
@@ -335,9 +355,15 @@ class Mailbox(Section):
     answer_after: Duration = Field(
         default=0.0, le=180, description="ring this long first: for phones that ring in parallel"
     )
-    language: Language = Field(default="en", description="of prompts and e-mails, where it differs")
+    language: Language = Field(
+        default="en",
+        description="of prompts and e-mails, where it differs",
+        json_schema_extra=_without_default,
+    )
     greeting: Annotated[Greeting, BeforeValidator(_greeting)] = Field(
-        default=Greeting(), description="a file, or a file for each case"
+        default=Greeting(),
+        description="a file, or a file for each case",
+        json_schema_extra=_file_or_section,
     )
     hours: OpeningHours | None = Field(
         default=None,
@@ -392,7 +418,6 @@ class Config(Section):
     @field_validator("users", mode="after")
     @classmethod
     def _share_users(cls, value: dict[str, Address], info: ValidationInfo) -> dict[str, Address]:
-        check_names(value, "user")
         if where := surroundings(info):
             where.users.update(value)
         return value
@@ -400,14 +425,13 @@ class Config(Section):
     @field_validator("mailboxes", mode="before")
     @classmethod
     def _name_mailboxes(cls, value: object) -> object:
-        return _named(value, "mailbox", "key")
+        return _named(value, "key")
 
 
-def _named(value: object, what: str, attribute: str) -> object:
+def _named(value: object, attribute: str) -> object:
     """The entries of a mapping, each told its own name."""
     if not isinstance(value, dict):
         return value
-    check_names(value, what)
     return {
         name: {**entry, attribute: name} if isinstance(entry, dict) else entry
         for name, entry in value.items()

@@ -56,6 +56,8 @@ def explain(error: yaml.MarkedYAMLError, lines: Sequence[str]) -> str:
     between = lines[begun : mark.line + 1] if mark else []
     if "flow" in str(error.context) and any(re.search(r"[\[{,:]\s*#", one) for one in between):
         return "a # begins a comment, so the bracket is not closed: put the # in quotes"
+    if "flow" in str(error.context) and any(re.search(r"[\[{,:]\s*\$\{", one) for one in between):
+        return 'inside brackets ${ begins a mapping: put the value in quotes, like "${NAME}"'
     for sign, text in _HINTS:
         if sign in said:
             return text

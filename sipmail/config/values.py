@@ -114,6 +114,22 @@ def parse_size(value: object) -> int:
     raise ValueError(f"{_shown(value)} is no size: write it like 500M or 2G")
 
 
+def format_duration(seconds: float) -> str:
+    """Seconds as `parse_duration` reads them: `90s`, `5m`, `7d`."""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % length == 0:
+            return f"{seconds / length:g}{unit}"
+    return f"{seconds:g}s"
+
+
+def format_size(size: int) -> str:
+    """Bytes as `parse_size` reads them: `500M`."""
+    for unit in "tgmk":
+        if size and size % _BYTES[unit] == 0:
+            return f"{size // _BYTES[unit]}{unit.upper()}"
+    return str(size)
+
+
 def parse_port_range(value: object) -> PortRange:
     """`20000-20999` → PortRange."""
     if isinstance(value, PortRange):
@@ -241,6 +257,8 @@ def parse_email(value: object) -> str:
         raise ValueError(f"{value!r} has a name: write only the address, like name@example.com")
     if not at or not local or not domain:
         raise ValueError(f"{value!r} is no e-mail address: write it like name@example.com")
+    if re.search(r"\s", text) and not text.startswith('"'):
+        raise ValueError(f"{value!r} has a blank: write it like Name <name@example.com>")
     if not local.isascii():
         raise ValueError(
             f"{value!r} has letters outside ASCII before the @: write an address without them"

@@ -58,11 +58,10 @@ def sentence(error: ErrorDetails, value: tree.Value | None) -> str:
 def _missing(path: tree.Path) -> str:
     key = str(path[-1])
     section = section_at(path[:-1])
-    field = section and next(
-        (one for name, one in section.model_fields.items() if key in (name, one.validation_alias)),
-        None,
-    )
-    example = field.examples[0] if field and field.examples else "…"
+    example = "…"
+    for name, field in section.model_fields.items() if section else ():
+        if key in (name, field.validation_alias) and field.examples:
+            example = field.examples[0]
     return f"is missing: write {key}: {example}"
 
 
