@@ -33,7 +33,7 @@ _LIFETIME = 5.0
 
 def transport_of(uri: SipUri) -> str:
     """The transport that a URI asks for: `udp`, `tcp` or `tls`."""
-    named = (uri.param("transport") or "").lower()
+    named = (uri.params.get("transport") or "").lower()
     if uri.scheme.lower() == "sips" or named == "tls":
         return "tls"
     return named if named in _DEFAULT_PORTS else "udp"
