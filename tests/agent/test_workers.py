@@ -1,0 +1,54 @@
+"""How ports are shared between media workers, and how a dead child comes back."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from sipmail.agent.keeper import Keeper
+from sipmail.agent.workers import shares, worker_count
+from sipmail.config.values import PortRange
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+@pytest.mark.parametrize("ports", [PortRange(20000, 20999), PortRange(20001, 20100)])
+def test_shares_hold_whole_pairs_that_begin_even_and_never_overlap(
+    ports: PortRange, count: int
+) -> None:
+    parts = shares(ports, count)
+    assert len(parts) == count
+    assert all(part.first % 2 == 0 and part.last % 2 == 1 for part in parts)
+    assert all(a.last < b.first for a, b in zip(parts, parts[1:], strict=False))
+    assert parts[0].first >= ports.first
+    assert parts[-1].last <= ports.last
+    assert sum(part.last - part.first + 1 for part in parts) >= ports.last - ports.first - 1
+
+
+def test_a_number_of_workers_is_taken_as_it_is_and_auto_is_at_least_one() -> None:
+    assert worker_count(3) == 3
+    assert worker_count("auto") >= 1
+
+
+def test_the_first_death_is_mended_at_once_and_a_start_that_fails_is_tried_again() -> None:
+    async def main() -> None:
+        started: asyncio.Queue[int] = asyncio.Queue()
+        attempts = 0
+
+        async def start() -> None:
+            nonlocal attempts
+            attempts += 1
+            started.put_nowait(attempts)
+            if attempts == 2:
+                raise OSError("cannot")
+
+        keeper = Keeper("child", start)
+        await keeper.start()
+        keeper.died()
+        async with asyncio.timeout(5):
+            assert [await started.get() for _ in range(3)] == [1, 2, 3]
+        keeper.stop()
+        keeper.died()
+        assert started.empty()
+
+    asyncio.run(main())
