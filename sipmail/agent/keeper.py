@@ -18,11 +18,17 @@ _HEALTHY_SECONDS = 60.0
 
 
 class Keeper:
-    """Starts `name` again through `start` whenever `died` is called."""
+    """Starts `name` again through `start` whenever `died` is called; `rest(seconds)` pauses."""
 
-    def __init__(self, name: str, start: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        start: Callable[[], Awaitable[None]],
+        rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._name = name
         self._start = start
+        self._rest = rest
         self._deaths = 0
         self._started = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -47,7 +53,7 @@ class Keeper:
             pause = 0.0 if self._deaths == 0 else min(2.0 ** (self._deaths - 2), _LONGEST_PAUSE)
             self._deaths += 1
             log.error("the %s died, starting it again%s", self._name, f" in {pause:g} s" * (pause > 0))
-            await asyncio.sleep(pause)
+            await self._rest(pause)
             try:
                 self._started = loop.time()
                 await self._start()

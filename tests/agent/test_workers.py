@@ -42,11 +42,17 @@ def test_the_first_death_is_mended_at_once_and_a_start_that_fails_is_tried_again
             if attempts == 2:
                 raise OSError("cannot")
 
-        keeper = Keeper("child", start)
+        pauses: list[float] = []
+
+        async def rest(seconds: float) -> None:
+            pauses.append(seconds)
+
+        keeper = Keeper("child", start, rest)
         await keeper.start()
         keeper.died()
         async with asyncio.timeout(5):
             assert [await started.get() for _ in range(3)] == [1, 2, 3]
+        assert pauses == [0.0, 0.5]
         keeper.stop()
         keeper.died()
         assert started.empty()
