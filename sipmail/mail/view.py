@@ -12,6 +12,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import quote
 
 from sipmail.config.model import Config, Mailbox
@@ -49,8 +51,7 @@ class Attachment:
     silent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One fact: its label, its value, a link for it, and a word in a lower voice."""
 
     label: str
@@ -71,10 +72,12 @@ class View:
     who: str
     length: str
     """As players show it; empty without a recording."""
-    rows: tuple[Row, ...]
+    caller: tuple[Row, ...]
+    facts: tuple[Row, ...]
     remarks: tuple[str, ...]
     """What the reader should know of the line or the recording; none when all was well."""
     number: str
+    country: str
     call_link: str
     call_back_link: str
     file_name: str
@@ -93,7 +96,8 @@ def view(
     received = message.received.astimezone(config.timezone)
     number, name = caller(message)
     title = clean(mailbox.name, _LONGEST_TITLE)
-    who = isolated(name) or display(number) or nobody(message, words)
+    shown, country = _shown(number), country_name(number, words.code)
+    who = isolated(name) or shown or nobody(message, words)
     subject_who = ", ".join(filter(None, (isolated(name), number))) or nobody(message, words)
     duration = audio.duration if audio is not None else None
     return View(
@@ -103,9 +107,11 @@ def view(
         kind=_kind(message, words),
         who=who,
         length=clock(duration) if duration is not None else "",
-        rows=_rows(message, words, received, (number, name), title, duration),
+        caller=_caller_rows(message, words, name, number, shown, country),
+        facts=_facts(message, words, received, title, duration),
         remarks=_remarks(message, words, audio),
-        number=display(number),
+        number=shown,
+        country=country,
         call_link=link(number),
         call_back_link=_call_back(
             words, mailbox, recipients, received, subject_who if number else "", title
@@ -163,6 +169,11 @@ def thread_id(message: Message, domain: str) -> str | None:
     return f"<{mark}.caller@{domain}>"
 
 
+@lru_cache(maxsize=1024)
+def _shown(number: str) -> str:
+    return display(number)
+
+
 def _kind(message: Message, words: Wording) -> str:
     if message.kind is Kind.MISSED:
         return words.missed_call
@@ -187,24 +198,23 @@ def _preheader(message: Message, words: Wording, received: datetime, duration: f
     return f"{words.no_message_left} {line}" if message.kind is Kind.MISSED else line
 
 
-def _rows(
-    message: Message,
-    words: Wording,
-    received: datetime,
-    who: tuple[str, str],
-    title: str,
-    duration: float | None,
+def _caller_rows(
+    message: Message, words: Wording, name: str, number: str, shown: str, country: str
 ) -> tuple[Row, ...]:
-    number, name = who
-    rows = [Row(words.caller, isolated(name) or ("" if number else nobody(message, words)))]
-    if number:
-        country = country_name(number, words.code)
-        rows.append(Row(words.number, display(number), link(number), country))
+    if not number:
+        return (Row(words.caller, isolated(name) or nobody(message, words)),)
+    row = Row(words.number, shown, link(number), country)
+    return (Row(words.caller, isolated(name)), row) if name else (row,)
+
+
+def _facts(
+    message: Message, words: Wording, received: datetime, title: str, duration: float | None
+) -> tuple[Row, ...]:
     called_name = isolated(clean(message.called_name or "", _LONGEST_NAME))
     called = clean(message.called, _LONGEST_NAME)
-    rows += [
+    rows = [
         Row(words.mailbox, title),
-        Row(words.called, display(called), aside=called_name if called else ""),
+        Row(words.called, _shown(called) or called_name, aside=called_name if called else ""),
         Row(words.why, words.reasons.get(message.reason, words.reasons["unknown"])),
         Row(words.when, words.date(received), aside=words.zone(received)),
     ]

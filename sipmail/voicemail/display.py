@@ -25,7 +25,8 @@ def clean(text: str, limit: int = LIMIT) -> str:
     """`text` as one readable line of at most `limit` characters."""
     if not _PLAIN.fullmatch(text):
         text = unicodedata.normalize("NFC", decode(text[: limit * 8]))
-        text = "".join(_visible(char) for char in text)
+        if not text.isprintable():
+            text = "".join(_visible(char) for char in text)
     text = " ".join(text.split())
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
