@@ -103,12 +103,19 @@ class Caller:
         call.wait_answer(timeout)
         return call
 
-    def request(self, method: str, uri: str, headers: Iterable[tuple[str, str]] = ()) -> Message:
-        """Sends a request outside a dialog once and returns its final answer (5 s at most)."""
+    def request(
+        self,
+        method: str,
+        uri: str,
+        headers: Iterable[tuple[str, str]] = (),
+        *,
+        timeout: float = 5.0,
+    ) -> Message:
+        """Sends a request outside a dialog once and returns its final answer."""
         call = Call(self, "nobody", uri, (PCMU,), acknowledge=False)
         self.calls[call.call_id] = call
         call.send_request(method, headers=headers, in_dialog=False)
-        return call.wait_response(method, 5.0)
+        return call.wait_response(method, timeout)
 
     def send(self, text: str, to: tuple[str, int] | None = None) -> None:
         self.trace.append("> " + text)

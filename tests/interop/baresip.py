@@ -1,0 +1,76 @@
+"""baresip as a caller: a telephone without a screen that plays a WAV file into the call.
+
+baresip plays from the moment the call is up, so the file begins with the silence of listening.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+from tests.support.ports import free_port, free_range
+
+_MODULES = Path("/usr/lib/baresip/modules")
+
+_CONFIGURATION = """\
+poll_method epoll
+sip_listen 127.0.0.1:{port}
+sip_trans_def udp
+call_local_timeout 60
+audio_source aufile,{sound}
+audio_player aubridge,nowhere
+audio_alert aubridge,nowhere
+ausrc_srate 8000
+auplay_srate 8000
+ausrc_channels 1
+auplay_channels 1
+rtp_ports {first}-{last}
+rtp_stats yes
+jitter_buffer_delay 2-4
+module_path {modules}
+module g711.so
+module aufile.so
+module aubridge.so
+module_tmp account.so
+module_app menu.so
+"""
+
+
+def leave_message(
+    program: str,
+    folder: Path,
+    target: tuple[str, int],
+    number: str,
+    sound: Path,
+    *,
+    codec: str,
+    user: str,
+    display: str,
+    seconds: float,
+) -> str:
+    """Calls `number` at `target` for `seconds`, playing `sound` (8 kHz mono WAV) from the start.
+
+    Returns what baresip printed; AssertionError when the call was not established.
+    """
+    first, last = free_range(10)
+    port = free_port()
+    (folder / "config").write_text(
+        _CONFIGURATION.format(port=port, sound=sound, first=first, last=last, modules=_MODULES)
+    )
+    account = f'"{display}" <sip:{user}@127.0.0.1:{target[1]}>;regint=0;audio_codecs={codec}/8000/1'
+    (folder / "accounts").write_text(account + "\n")
+    process = subprocess.Popen(
+        [program, "-f", str(folder), "-4", "-t", str(round(seconds + 10))]
+        + ["-e", f"/dial sip:{number}@{target[0]}:{target[1]}"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    time.sleep(seconds)
+    process.terminate()  # it hangs up and waits for the answer
+    said, _ = process.communicate(timeout=30)
+    assert "Call established" in said, said
+    return said

@@ -1,0 +1,134 @@
+"""The world of an interop test: a PBX, an extension's phone, a mail server, sounds by sox."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import time
+import wave
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import require_program
+from tests.interop.kamailio import Kamailio
+from tests.support.caller import Caller
+from tests.support.siptext import Message
+
+_LAWS = {"PCMU": "ul", "PCMA": "al"}
+_RATE, _STEP = 8000, 160
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One message: as raw G.711, and as the samples that sox makes of it, in a WAV file too."""
+
+    raw: Path
+    wav: Path
+    samples: np.ndarray
+
+    def held_by(self, recording: np.ndarray) -> bool:
+        """Whether these samples stand in the recording, unchanged and in one piece."""
+        position = recording.tobytes().find(self.samples.tobytes())
+        return position >= 0 and position % 2 == 0
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Callable[..., Sound]:
+    """`sound(codec, before=0.0)`: 3 s of loud and soft noise, behind `before` seconds of silence
+    in the WAV file; encoded and decoded by sox.
+    """
+    sox = require_program("sox")
+
+    def make(codec: str, before: float = 0.0) -> Sound:
+        rng = np.random.default_rng(4712)
+        swell = 9000 * np.abs(np.sin(np.linspace(0.3, 9.0, 150 * _STEP))) + 200
+        noise = (rng.standard_normal(150 * _STEP) * swell).clip(-32768, 32767).astype("<i2")
+        plain, raw, wav = (tmp_path / f"sound.{end}" for end in ("s16", _LAWS[codec], "wav"))
+        plain.write_bytes(noise.tobytes())
+        encoding = ["-t", _LAWS[codec], "-r", str(_RATE), "-c", "1"]
+        run(sox, "-D", "-t", "s16", "-r", str(_RATE), "-c", "1", plain, *encoding, raw)
+        padding = ["pad", str(before), "0"] if before else []
+        run(sox, "-D", *encoding, raw, "-b", "16", "-e", "signed", wav, *padding)
+        samples = read_wav(wav.read_bytes())[round(before * _RATE) :]
+        assert len(samples) == len(noise)
+        return Sound(raw, wav, samples)
+
+    return make
+
+
+@pytest.fixture
+def greeting(tmp_path: Path) -> Path:
+    """A greeting of half a second, so that the tests don't listen long."""
+    path = tmp_path / "greeting.wav"
+    run(require_program("sox"), "-n", "-r", "8000", "-c", "1", path, "synth", "0.5", "sine", "350")
+    return path
+
+
+@pytest.fixture
+def extensions() -> Iterator[Caller]:
+    """The phone behind every extension: 202 is busy, the others ring and nobody answers."""
+    phone = Caller(("127.0.0.1", 9))
+
+    def ring(request: Message) -> None:
+        if request.uri.startswith("sip:202@"):
+            phone.answer(request, 486)
+        else:
+            phone.answer(request, 180)
+
+    phone.on_invite = ring
+    yield phone
+    phone.close()
+
+
+@pytest.fixture
+def pbx(extensions: Caller) -> Iterator[Callable[..., Kamailio]]:
+    """`pbx(algorithm="MD5")`: a running Kamailio."""
+    servers: list[Kamailio] = []
+
+    def start(algorithm: str = "MD5") -> Kamailio:
+        server = Kamailio(require_program("kamailio"), extensions.port, algorithm=algorithm)
+        servers.append(server)
+        wait_until_up(server)
+        return server
+
+    yield start
+    for server in servers:
+        server.stop()
+        print(f"--- log of Kamailio\n{server.log()}")
+
+
+def wait_until_up(server: Kamailio, timeout: float = 15.0) -> None:
+    """Until it answers OPTIONS."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        with Caller(server.address) as probe:
+            uri = f"sip:{server.address[0]}:{server.address[1]}"
+            try:
+                probe.request("OPTIONS", uri, timeout=0.5)
+            except AssertionError:
+                continue
+            return
+    raise AssertionError(f"Kamailio does not answer:\n{server.log()}")
+
+
+def read_wav(data: bytes) -> np.ndarray:
+    """The samples of a mono 16-bit WAV file at 8 kHz, by Python's own reader."""
+    with wave.open(io.BytesIO(data)) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, _RATE)
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2")
+
+
+def run(*command: str | Path) -> None:
+    ran = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert ran.returncode == 0, ran.stderr
