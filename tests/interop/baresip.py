@@ -61,8 +61,16 @@ def leave_message(
     account = f'"{display}" <sip:{user}@127.0.0.1:{target[1]}>;regint=0;audio_codecs={codec}/8000/1'
     (folder / "accounts").write_text(account + "\n")
     process = subprocess.Popen(
-        [program, "-f", str(folder), "-4", "-t", str(round(seconds + 10))]
-        + ["-e", f"/dial sip:{number}@{target[0]}:{target[1]}"],
+        [
+            program,
+            "-f",
+            str(folder),
+            "-4",
+            "-t",
+            str(round(seconds + 10)),
+            "-e",
+            f"/dial sip:{number}@{target[0]}:{target[1]}",
+        ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

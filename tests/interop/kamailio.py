@@ -121,8 +121,21 @@ class Kamailio:
         )
         self._changed = threading.Condition()
         self._process = subprocess.Popen(
-            [program, "-DD", "-E", "-m", "32", "-M", "4", "-f", str(configuration)]
-            + ["-Y", self._folder.name, "-w", self._folder.name],
+            [
+                program,
+                "-DD",
+                "-E",
+                "-m",
+                "32",
+                "-M",
+                "4",
+                "-f",
+                str(configuration),
+                "-Y",
+                self._folder.name,
+                "-w",
+                self._folder.name,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -106,10 +106,27 @@ def leave_message(
         )
     )
     ran = subprocess.run(
-        [program, f"{target[0]}:{target[1]}", "-sf", str(scenario), "-m", "1", "-nostdin"]
-        + ["-i", "127.0.0.1", "-p", str(free_port()), "-mi", "127.0.0.1"]
-        + ["-timeout", f"{round(listen + talk + 30)}s", "-timeout_error"]
-        + ["-trace_err", "-error_file", str(folder / "sipp-errors.log")],
+        [
+            program,
+            f"{target[0]}:{target[1]}",
+            "-sf",
+            str(scenario),
+            "-m",
+            "1",
+            "-nostdin",
+            "-i",
+            "127.0.0.1",
+            "-p",
+            str(free_port()),
+            "-mi",
+            "127.0.0.1",
+            "-timeout",
+            f"{round(listen + talk + 30)}s",
+            "-timeout_error",
+            "-trace_err",
+            "-error_file",
+            str(folder / "sipp-errors.log"),
+        ],
         cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,
