@@ -15,8 +15,8 @@ import random
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +25,17 @@ from sipmail.agent.keeper import Keeper
 from sipmail.agent.prompts import prepare_all
 from sipmail.agent.reception import Reception
 from sipmail.agent.resources import raise_file_limit
-from sipmail.agent.settings import listeners, needing_restart, sip_trunks
+from sipmail.agent.settings import keep_what_needs_restart, listeners, needing_restart, sip_trunks
+from sipmail.agent.status import CallLine, Snapshot, TrunkLine
 from sipmail.agent.store import Store
 from sipmail.agent.switchboard import Switchboard
 from sipmail.agent.trunks import TrunkWatch
+from sipmail.agent.web import StatusServer
 from sipmail.agent.workers import Workers
 from sipmail.config.loader import load
 from sipmail.config.model import Config
-from sipmail.errors import ConfigError, SipmailError, SpoolError
+from sipmail.errors import ConfigError, SipmailError
+from sipmail.mail import protocol
 from sipmail.mail.client import Courier
 from sipmail.net.address import LocalAddresses
 from sipmail.net.driver import Driver
@@ -44,7 +47,9 @@ from sipmail.spool.spool import Spool
 
 log = logging.getLogger(__name__)
 
-_UNREGISTER_SECONDS = 4.0
+_SETTLE_SECONDS = 4.0
+_SETTLE_POLL = 0.02
+_SNAPSHOT_SECONDS = 5.0
 _LOOK_SECONDS = 30.0
 _GONE_STATUS = 480
 
@@ -54,17 +59,21 @@ class Agent:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.spool = Spool(config.spool)
-        self.store = Store(self.spool)
-        self.courier = Courier(config)
+        self._started = datetime.now(UTC)
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._prompts: dict[Path, str] = {}
-        self._unregistered = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        self.trunks = TrunkWatch(loop.time, self._tell_admin)
+        self._delivered = 0
+        self._given_up = 0
+        self.spool = Spool(config.spool)
+        self.store = Store(self.spool)
+        self.trunks = TrunkWatch(asyncio.get_running_loop().time, self._tell_admin)
+        self.courier = Courier(
+            config, on_event=self._on_courier, on_exit=lambda: self._courier_keeper.died()
+        )
+        self._courier_keeper = Keeper("courier", self.courier.start)
         self.workers = Workers(
             config.rtp,
             lambda: tuple(self._prompts.values()),
@@ -74,12 +83,17 @@ class Agent:
         self.endpoint = Endpoint(
             sip_trunks(config),
             tokens=lambda: secrets.token_hex(8),
-            user_agent=f"sipmail/{__version__}",
             jitter=random.random,
+            user_agent=f"sipmail/{__version__}",
         )
         self.driver = Driver(
             self.endpoint, LocalAddresses(config.sip.public_address), self._on_action
         )
+        self.switchboard = Switchboard(
+            self._reception(), self.workers, self.store, self.driver, self._kept
+        )
+        self._control: ControlServer | None = None
+        self._web: StatusServer | None = None
 
     async def run(self) -> None:
         """Starts, serves until SIGTERM or SIGINT, stops.
@@ -97,24 +111,26 @@ class Agent:
 
     async def _start(self) -> None:
         raise_file_limit(self.config.limits.calls)
-        await asyncio.to_thread(self.spool.open)
+        await self.store.run(self.spool.open)
         for message in await self.store.run(self.spool.recover):
-            log.warning("%s was interrupted, what was recorded is queued", message.id)
-        self._prompts = await asyncio.to_thread(prepare_all, self.config, self._prompt_cache)
-        self.switchboard = Switchboard(
-            self._reception(), self.workers, self.store, self.driver, self._kept
-        )
-        self._courier_keeper = Keeper("courier", self._start_courier)
+            log.warning("%s was interrupted: what was recorded is queued", message.id)
+        self._prompts = await self.store.run(prepare_all, self.config, self._prompt_cache)
+        self.switchboard.reception = self._reception()
         await self._courier_keeper.start()
         await self.workers.start()
-        control = ControlServer(self.spool.root, self._handlers())
-        await control.start()
-        self._control = control
+        self._control = ControlServer(self.spool.root, self.courier.handlers())
+        await self._control.start()
+        if self.config.http is not None:
+            self._web = StatusServer(
+                self.config.http.host, self.config.http.port, self._snapshot_for_thread()
+            )
+            self._web.start()
         self._catch_signals()
         listening = await self._listen()
         self._background(self._look_around())
-        print("ready", *listening, file=sys.stderr, flush=True)
         self.trunks.follow(self._registering())
+        # The one line that scripts wait for: bare, so that it is easily found.
+        print("ready", *listening, file=sys.stderr, flush=True)
         self.driver.perform(self.endpoint.start(self.driver.now))
 
     async def _listen(self) -> list[str]:
@@ -124,9 +140,6 @@ class Agent:
             raise SipmailError(
                 f"cannot listen: {error}; another program may have the port: see `ss -lnup`"
             ) from error
-
-    async def _start_courier(self) -> None:
-        await self.courier.start(self.config)
 
     def _reception(self) -> Reception:
         return Reception(
@@ -149,8 +162,6 @@ class Agent:
     # --- while it runs --------------------------------------------------------------------------
 
     def _on_action(self, action: sip.Action) -> None:
-        if isinstance(action, sip.Unregistered) and self._stop.is_set():
-            self._unregistered.set()
         self.trunks.on_action(action)
         self.switchboard.on_action(action)
 
@@ -158,12 +169,78 @@ class Agent:
         self.courier.notify(message.id)
 
     def _tell_admin(self, subject: str, text: str) -> None:
-        self.courier.tell_admin(subject, text)
+        self.courier.tell_admin("trunk", subject, text)
+
+    def _on_courier(self, event: protocol.Event) -> None:
+        match event:
+            case protocol.Delivered():
+                self._delivered += 1
+                log.info("%s: delivered to %s: %s", event.id, event.recipient, event.answer)
+            case protocol.Failed():
+                self._given_up += 1
+                log.error("%s: given up for %s: %s", event.id, event.recipient, event.answer)
+            case protocol.Waiting():
+                pause = event.next_attempt - datetime.now(UTC).timestamp()
+                log.warning("%s: tried again in %.0f s: %s", event.id, pause, event.answer)
+            case protocol.Settled():
+                log.info("%s: %s", event.id, event.state)
 
     async def _look_around(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             self.trunks.look()
+
+    def snapshot(self) -> Snapshot:
+        """How the agent is at this moment."""
+        now, monotonic = datetime.now(UTC), self.driver.now
+        queue = self.courier.status
+        states = self.trunks.states
+        return Snapshot(
+            version=__version__,
+            started=self._started,
+            trunks=tuple(
+                TrunkLine(name, None, None, "")
+                if (state := states.get(name)) is None
+                else TrunkLine(
+                    name,
+                    state.registered,
+                    now - timedelta(seconds=monotonic - state.since),
+                    state.last_error,
+                )
+                for name in self.config.sip.trunks
+            ),
+            calls=tuple(
+                CallLine(
+                    call.message.mailbox,
+                    call.message.caller.number or "withheld",
+                    call.message.reason,
+                    call.message.received,
+                )
+                for call in self.switchboard.calls.values()
+            ),
+            calls_taken=self.switchboard.taken,
+            calls_refused=self.switchboard.refused,
+            strangers=self.trunks.strangers,
+            sip_received=self.driver.received,
+            sip_sent=self.driver.sent,
+            queue=queue.queue,
+            queue_oldest=now.timestamp() - queue.oldest if queue.oldest else 0.0,
+            failed=queue.failed,
+            trouble=queue.trouble,
+            delivered=self._delivered,
+            delivery_failures=self._given_up,
+            restarts=self.workers.restarts + self._courier_keeper.restarts,
+            free_disk=self.spool.free_bytes(),
+            least_disk=self.config.limits.free_disk,
+        )
+
+    def _snapshot_for_thread(self) -> Callable[[], Snapshot]:
+        loop = asyncio.get_running_loop()
+
+        async def take() -> Snapshot:
+            return self.snapshot()
+
+        return lambda: asyncio.run_coroutine_threadsafe(take(), loop).result(_SNAPSHOT_SECONDS)
 
     def _background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -191,15 +268,13 @@ class Agent:
                 return
             for key in needing_restart(self.config, config):
                 log.warning("the change of %s needs a restart; until then the old value stays", key)
-            self.config = kept_values(self.config, config)
+            self.config = keep_what_needs_restart(self.config, config)
             self._prompts = prompts
             self.workers.load()
             self.switchboard.reception = self._reception()
             self.courier.reload(self.config)
             self.trunks.follow(self._registering())
-            self.driver.perform(
-                self.endpoint.reconfigure(sip_trunks(self.config), self.driver.now)
-            )
+            self.driver.perform(self.endpoint.reconfigure(sip_trunks(self.config), self.driver.now))
             log.info("configuration reloaded from %s", config.path)
 
     # --- the end --------------------------------------------------------------------------------
@@ -226,17 +301,23 @@ class Agent:
             self.switchboard.end_all("sipmail stops")
             await quiet
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_UNREGISTER_SECONDS):
-                await self.driver.settled()
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                await self._settled()
+
+    async def _settled(self) -> None:
+        """Returns when no BYE and no REGISTER of ours waits for its answer any more."""
+        while self.endpoint.busy:
+            await asyncio.sleep(_SETTLE_POLL)
 
     async def _close(self) -> None:
         for task in list(self._tasks):
             task.cancel()
         if self._control is not None:
             await self._control.stop()
+        if self._web is not None:
+            await asyncio.to_thread(self._web.stop)
         await self.workers.stop()
-        if self._courier_keeper is not None:
-            self._courier_keeper.stop()
+        self._courier_keeper.stop()
         await self.courier.stop()
         await self.driver.close()
         self.store.close()

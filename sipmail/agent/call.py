@@ -43,9 +43,7 @@ class Line:
 class LiveCall:
     """A call from its INVITE to its last word; the switchboard calls the `note_…` methods."""
 
-    def __init__(
-        self, key: str, line: Line, message: Message, *, host: str, source: str
-    ) -> None:
+    def __init__(self, key: str, line: Line, message: Message, *, host: str, source: str) -> None:
         """`host` is the address that our SDP names, `source` the one that the INVITE came from."""
         self.key = key
         self.message = message

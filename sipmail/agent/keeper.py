@@ -29,6 +29,7 @@ class Keeper:
         self._name = name
         self._start = start
         self._rest = rest
+        self.restarts = 0
         self._deaths = 0
         self._started = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -52,7 +53,10 @@ class Keeper:
         while not self._stopping:
             pause = 0.0 if self._deaths == 0 else min(2.0 ** (self._deaths - 2), _LONGEST_PAUSE)
             self._deaths += 1
-            log.error("the %s died, starting it again%s", self._name, f" in {pause:g} s" * (pause > 0))
+            self.restarts += 1
+            log.error(
+                "the %s died, starting it again%s", self._name, f" in {pause:g} s" * (pause > 0)
+            )
             await self._rest(pause)
             try:
                 self._started = loop.time()

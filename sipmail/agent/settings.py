@@ -69,3 +69,14 @@ def needing_restart(old: Config, new: Config) -> list[str]:
         "http": (old.http, new.http),
     }
     return [key for key, (before, after) in pairs.items() if before != after]
+
+
+def keep_what_needs_restart(old: Config, new: Config) -> Config:
+    """The new configuration with the old values of what a running agent cannot take over."""
+    sip = new.sip.model_copy(
+        update={"listen": old.sip.listen, "public_address": old.sip.public_address}
+    )
+    rtp = new.rtp.model_copy(
+        update={"ports": old.rtp.ports, "workers": old.rtp.workers, "timeout": old.rtp.timeout}
+    )
+    return new.model_copy(update={"sip": sip, "rtp": rtp, "spool": old.spool, "http": old.http})

@@ -41,11 +41,11 @@ class Switchboard:
         reception: Reception,
         workers: Workers,
         store: Store,
+        driver: Driver,
         kept: Callable[[Message], None],
     ) -> None:
         self.reception = reception
-        self.driver: Driver
-        """Set once, before the first action: the driver is built around `on_action`."""
+        self.driver = driver
         self.calls: dict[str, LiveCall] = {}
         self.taken = 0
         self.refused = 0
@@ -78,9 +78,7 @@ class Switchboard:
             case sip.InfoDigit():
                 call.note_digit(action.digit)
             case sip.Renamed():
-                call.message = replace(
-                    call.message, caller=self.reception.caller(action.request)
-                )
+                call.message = replace(call.message, caller=self.reception.caller(action.request))
                 log.info("%s: now from %s", call, call.message.caller.number)
 
     def _incoming(self, action: sip.Incoming) -> None:

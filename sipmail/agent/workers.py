@@ -41,9 +41,7 @@ class Workers:
         for share in shares(rtp.ports, worker_count(rtp.workers)):
             self._add(share, rtp.timeout, on_event)
 
-    def _add(
-        self, ports: PortRange, timeout: float, on_event: Callable[[Event], None]
-    ) -> None:
+    def _add(self, ports: PortRange, timeout: float, on_event: Callable[[Event], None]) -> None:
         worker = MediaWorker(
             ports, timeout=timeout, on_event=on_event, on_exit=lambda: self._exited(worker)
         )
@@ -62,6 +60,11 @@ class Workers:
     def idlest(self) -> MediaWorker:
         """The worker with the fewest calls."""
         return min(self._keepers, key=lambda worker: worker.call_count)
+
+    @property
+    def restarts(self) -> int:
+        """How often a worker was started again."""
+        return sum(keeper.restarts for keeper in self._keepers.values())
 
     @property
     def pids(self) -> list[int]:
