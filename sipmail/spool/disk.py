@@ -46,13 +46,13 @@ def make_folder(path: Path) -> None:
     give_to_owner(path, path.parent)
 
 
-def replace(path: Path, data: bytes) -> None:
+def replace(path: Path, data: bytes, *, spend_reserve: bool = True) -> None:
     """The file `path` holds `data`, whole and on disk, or what it held before when this raises
-    OSError. With a full disk the folder's reserve is spent."""
+    OSError. With a full disk the folder's reserve is spent, if it may be."""
     try:
         _replace(path, data)
     except OSError as error:
-        if error.errno not in _FULL or not drop_reserve(path.parent):
+        if not spend_reserve or error.errno not in _FULL or not drop_reserve(path.parent):
             raise
         _replace(path, data)
     sync_folder(path.parent)
@@ -102,11 +102,6 @@ def drop_reserve(folder: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def is_full(error: BaseException | None) -> bool:
-    """Whether `error` says that the disk, or our quota of it, is full."""
-    return isinstance(error, OSError) and error.errno in _FULL
 
 
 def give_to_owner(path: Path, folder: Path) -> None:

@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -59,6 +59,21 @@ class RecipientState:
 
 
 @dataclass(frozen=True, slots=True)
+class Sound:
+    """The finished recording: `file` beside `audio.rtp`, and its picture, a PNG.
+
+    `lost` is the share (0 to 1) of the sound that never arrived; `silent` says that next to
+    nothing can be heard. Where the packets cannot be decoded, `file` is the journal itself.
+    """
+
+    file: str
+    mime: str
+    picture: str | None = None
+    lost: float = 0.0
+    silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """How far the mail about a message is; written before and after each attempt.
 
@@ -73,10 +88,8 @@ class Delivery:
     on_call_at: datetime | None = None
     recipients: Mapping[str, RecipientState] = field(default_factory=dict)
     last_answer: str | None = None
-    audio_file: str | None = None
-    """The finished recording beside `audio.rtp`, once it is encoded."""
-    audio_type: str | None = None
-    """The MIME type of `audio_file`."""
+    sound: Sound | None = None
+    """The finished recording, once it is there."""
     told: tuple[str, ...] = ()
     """What the administrator has heard about this message already, each once."""
 
@@ -217,8 +230,7 @@ def _message_out(message: Message) -> dict[str, object]:
                 for address, known in delivery.recipients.items()
             },
             "last_answer": delivery.last_answer,
-            "audio_file": delivery.audio_file,
-            "audio_type": delivery.audio_type,
+            "sound": delivery.sound and asdict(delivery.sound),
             "told": list(delivery.told),
         },
     }
@@ -275,15 +287,24 @@ def _delivery_in(get: _Reader) -> Delivery:
         on_call_at=_time_in(get.text("on_call_at")),
         recipients=recipients,
         last_answer=get.text("last_answer"),
-        audio_file=_file_name(get.text("audio_file")),
-        audio_type=get.text("audio_type"),
+        sound=_sound_in(_Reader(sound)) if (sound := get.mapping("sound")) else None,
         told=get.texts("told"),
     )
 
 
-def _file_name(text: str | None) -> str | None:
-    if text is not None and ("/" in text or text.startswith(".")):
-        raise ValueError(f"audio_file {text!r} is not a name in this folder")
+def _sound_in(get: _Reader) -> Sound:
+    return Sound(
+        file=_file_name(get.text("file") or ""),
+        mime=get.text("mime") or "application/octet-stream",
+        picture=None if (name := get.text("picture")) is None else _file_name(name),
+        lost=get.number("lost") or 0.0,
+        silent=get.flag("silent"),
+    )
+
+
+def _file_name(text: str) -> str:
+    if not text or "/" in text or text.startswith("."):
+        raise ValueError(f"{text!r} is not a file of this folder")
     return text
 
 

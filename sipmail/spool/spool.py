@@ -122,6 +122,15 @@ class Spool:
             with contextlib.suppress(OSError):
                 disk.make_reserve(folder)
 
+    def store(self, message_id: str, name: str, data: bytes) -> None:
+        """Puts a file into the folder of a message in `queue/`, whole and on disk. Raises
+        SpoolError; what is reserved for notes is not spent on it."""
+        path = self.folder(State.QUEUE, message_id) / name
+        try:
+            disk.replace(path, data, spend_reserve=False)
+        except OSError as error:
+            raise SpoolError(f"cannot write {path}: {error}") from error
+
     def finish(self, message: Message) -> None:
         """The recording and `message` are on disk and in the queue afterwards.
 

@@ -1,0 +1,52 @@
+"""What an administrator does to a message that waits or failed: try it again, or give it up.
+
+By the courier for the running agent, or by a command that owns the spool itself. A dropped message
+is not destroyed: it lies in `done/` with a note, and its recording is deleted with the others
+there, after `keep`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from sipmail.errors import SpoolError
+from sipmail.mail import attempt
+from sipmail.spool.message import Message
+from sipmail.spool.spool import Spool, State
+
+DROPPED = "dropped by the administrator"
+
+
+def retry(
+    spool: Spool, message_id: str, now: datetime, newer: Message | None = None
+) -> tuple[State, Message]:
+    """Makes a message of `queue/` or `failed/` due, for everyone who does not have it; returns
+    where it was. `newer` is what the disk has not taken yet. Raises SpoolError."""
+    state, message = _find(spool, message_id)
+    message = attempt.due_again(newer or message, now)
+    spool.update(message, state)
+    if state is State.FAILED:
+        spool.move(message_id, State.FAILED, State.QUEUE)
+    return state, message
+
+
+def drop(spool: Spool, message_id: str, newer: Message | None = None) -> tuple[State, Message]:
+    """Takes a message out of `queue/` or `failed/`; returns where it was. Raises SpoolError."""
+    state, message = _find(spool, message_id)
+    message = newer or message
+    message = replace(
+        message,
+        notes=(*message.notes, DROPPED),
+        delivery=replace(message.delivery, next_attempt=None),
+    )
+    spool.update(message, state)
+    spool.move(message_id, state, State.DONE)
+    return state, message
+
+
+def _find(spool: Spool, message_id: str) -> tuple[State, Message]:
+    state, message = spool.find(message_id)
+    if state not in (State.QUEUE, State.FAILED):
+        raise SpoolError(f"message {message_id} is in {state}/: nothing waits there")
+    return state, message

@@ -1,0 +1,265 @@
+"""Delivery over SMTP (RFC 5321) with smtplib: STARTTLS (RFC 3207), TLS (RFC 8314), AUTH (RFC 4954).
+
+Rules
+- A connection serves many messages; `close` says QUIT. The server may have hung up meanwhile: a
+  connection that fails before it has taken a byte of the message is replaced once, silently.
+- Each RCPT has its own answer. 4xx is temporary, 5xx is final for that recipient; the answer
+  after the data counts for everyone who was accepted before it.
+- Whatever keeps us from asking about a recipient at all (no connection, no TLS, a refused login,
+  421) is temporary and the server's: a corrected configuration frees the queue.
+- The data are sent once: no answer to them means "not known", which is temporary. The same
+  message then goes out again under its Message-ID.
+- The certificate is verified against the host that is configured, whenever TLS is.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import functools
+import logging
+import smtplib
+import socket
+import ssl
+from collections.abc import Iterator
+
+from sipmail.config.model import Smtp
+from sipmail.mail.deliver import Envelope, Outcome, one_line, same_for_all
+
+log = logging.getLogger(__name__)
+
+_AUTHENTICATION = (530, 534, 535, 538)
+_CLOSING = 421
+_QUIT_SECONDS = 2.0
+
+
+class _Refused(Exception):
+    """The server's word about the whole message."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        super().__init__(outcome.answer)
+
+
+class SmtpDelivery:
+    """One connection to the server of `settings`, opened when it is needed."""
+
+    def __init__(self, settings: Smtp) -> None:
+        self._settings = settings
+        self._server: smtplib.SMTP | None = None
+        self._secrets = _secrets(settings)
+
+    def send(self, envelope: Envelope) -> dict[str, Outcome]:
+        """Hands `envelope` over; one outcome for each of its recipients."""
+        reused = self._server is not None
+        try:
+            try:
+                return self._transaction(envelope)
+            except (smtplib.SMTPServerDisconnected, _Closing, ConnectionError):
+                if not reused:
+                    raise
+                self._drop()
+                return self._transaction(envelope)
+        except _Refused as refusal:
+            self._reset()
+            return same_for_all(envelope, refusal.outcome)
+        except smtplib.SMTPResponseException as error:
+            self._drop()
+            return same_for_all(envelope, self._trouble(error.smtp_code, error.smtp_error))
+        except (OSError, smtplib.SMTPException, UnicodeError) as error:
+            self._drop()
+            return same_for_all(envelope, Outcome(False, True, self._describe(error), server=True))
+
+    def close(self) -> None:
+        """QUIT, politely but briefly."""
+        server, self._server = self._server, None
+        if server is None:
+            return
+        with contextlib.suppress(OSError, smtplib.SMTPException):
+            if server.sock is not None:
+                server.sock.settimeout(_QUIT_SECONDS)
+            server.quit()
+        server.close()
+
+    # One message
+
+    def _transaction(self, envelope: Envelope) -> dict[str, Outcome]:
+        server = self._connect()
+        self._mail(server, envelope)
+        outcomes = {}
+        accepted = []
+        for address in envelope.recipients:
+            if not address.isascii() and not server.has_extn("smtputf8"):
+                answer = "the server does not take addresses with other than ASCII letters"
+                outcomes[address] = Outcome(False, False, answer)
+                continue
+            code, text = server.rcpt(address)
+            outcomes[address] = self._outcome(code, text)
+            if outcomes[address].ok:
+                accepted.append(address)
+            if code == _CLOSING:
+                raise _Closing(code, text)
+        if not accepted:
+            self._reset()
+            return outcomes
+        final = self._data(server, envelope.data)
+        outcomes.update(dict.fromkeys(accepted, final))
+        return outcomes
+
+    def _mail(self, server: smtplib.SMTP, envelope: Envelope) -> None:
+        options = []
+        if server.has_extn("size"):
+            options.append(f"SIZE={len(envelope.data)}")
+        if server.has_extn("8bitmime") and not envelope.data.isascii():
+            options.append("BODY=8BITMIME")
+        addresses = (envelope.sender, *envelope.recipients)
+        if server.has_extn("smtputf8") and not all(address.isascii() for address in addresses):
+            server.command_encoding = "utf-8"
+            options.append("SMTPUTF8")
+        code, text = server.mail(envelope.sender, options)
+        if code == _CLOSING:
+            raise _Closing(code, text)
+        if code != 250:
+            outcome = self._outcome(code, text)
+            if code in _AUTHENTICATION:
+                outcome = Outcome(False, True, outcome.answer, server=True)
+            raise _Refused(outcome)
+
+    def _data(self, server: smtplib.SMTP, data: bytes) -> Outcome:
+        try:
+            code, text = server.data(data)
+        except smtplib.SMTPDataError as error:
+            code, text = error.smtp_code, _bytes(error.smtp_error)
+        except (smtplib.SMTPServerDisconnected, OSError) as error:
+            # Never silently again: the server may have taken it.
+            self._drop()
+            return Outcome(
+                False, True, f"no answer to the message: {self._describe(error)}", server=True
+            )
+        if code == _CLOSING:
+            self._drop()
+        elif code != 250:
+            self._reset()
+        return self._outcome(code, text)
+
+    # The connection
+
+    def _connect(self) -> smtplib.SMTP:
+        if self._server is not None:
+            return self._server
+        settings = self._settings
+        if settings.security == "tls":
+            server: smtplib.SMTP = smtplib.SMTP_SSL(
+                local_hostname=_own_name(),
+                timeout=settings.timeout,
+                context=ssl.create_default_context(),
+            )
+        else:
+            server = smtplib.SMTP(local_hostname=_own_name(), timeout=settings.timeout)
+        try:
+            self._greet(server)
+        except BaseException:
+            server.close()
+            raise
+        self._server = server
+        return server
+
+    def _greet(self, server: smtplib.SMTP) -> None:
+        settings = self._settings
+        # smtplib verifies the certificate against `_host`, which only its constructor sets, but
+        # the constructor hides the greeting of a server that refuses.
+        server._host = settings.host  # type: ignore[attr-defined]
+        code, text = server.connect(settings.host, settings.port)
+        if code != 220:
+            raise _Refused(Outcome(False, True, self._answer(code, text), server=True))
+        server.ehlo_or_helo_if_needed()
+        if settings.security == "starttls":
+            if not server.has_extn("starttls"):
+                answer = "the server does not offer STARTTLS (mail.smtp.security: starttls)"
+                raise _Refused(Outcome(False, True, answer, server=True))
+            code, text = server.starttls(context=ssl.create_default_context())
+            if code != 220:
+                raise _Refused(Outcome(False, True, self._answer(code, text), server=True))
+            server.ehlo_or_helo_if_needed()
+        if settings.username is not None and settings.password is not None:
+            server.login(settings.username, settings.password.get_secret_value())
+
+    def _reset(self) -> None:
+        # RSET keeps the connection for the next message; a server that does not even take that
+        # is left.
+        if self._server is None:
+            return
+        try:
+            code, _ = self._server.rset()
+        except (OSError, smtplib.SMTPException):
+            code = 0
+        if code != 250:
+            self._drop()
+
+    def _drop(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
+
+    # Words
+
+    def _outcome(self, code: int, text: bytes) -> Outcome:
+        answer = self._answer(code, text)
+        if code in (250, 251, 252):
+            return Outcome(True, False, answer)
+        return Outcome(False, not 500 <= code < 600, answer, server=code == _CLOSING)
+
+    def _trouble(self, code: int, text: bytes | str) -> Outcome:
+        return Outcome(False, True, self._answer(code, _bytes(text)), server=True)
+
+    def _answer(self, code: int, text: bytes) -> str:
+        return self._without_secrets(f"{code} {one_line(text)}" if code > 0 else one_line(text))
+
+    def _describe(self, error: Exception) -> str:
+        where = f"{self._settings.host}:{self._settings.port}"
+        if isinstance(error, ssl.SSLCertVerificationError):
+            text = f"the certificate of {where} is not trusted: {error.verify_message}"
+        elif isinstance(error, TimeoutError):
+            text = f"{where} did not answer in time"
+        elif isinstance(error, socket.gaierror):
+            text = f"the name {self._settings.host} cannot be resolved: {error.strerror}"
+        elif isinstance(error, OSError) and error.strerror:
+            text = f"{where}: {error.strerror}"
+        else:
+            text = f"{where}: {error}"
+        return self._without_secrets(one_line(text))
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text
+
+
+class _Closing(smtplib.SMTPResponseException):
+    """421: the server ends the connection, before it has taken the message."""
+
+
+@functools.cache
+def _own_name() -> str:
+    """What we say in EHLO. Looked up once: with a broken DNS it takes seconds."""
+    name = socket.getfqdn()
+    return name if "." in name and name.isascii() else "[127.0.0.1]"
+
+
+def _bytes(text: bytes | str) -> bytes:
+    return text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+
+
+def _secrets(settings: Smtp) -> tuple[str, ...]:
+    if settings.password is None:
+        return ()
+    return tuple(_forms(settings.username or "", settings.password.get_secret_value()))
+
+
+def _forms(username: str, password: str) -> Iterator[str]:
+    """The password as AUTH sends it (PLAIN, LOGIN) and as it is: a server may quote it back."""
+    if not password:
+        return
+    yield password
+    yield base64.b64encode(password.encode()).decode()
+    yield base64.b64encode(f"\0{username}\0{password}".encode()).decode()
