@@ -48,7 +48,6 @@ from sipmail.spool.spool import Spool
 log = logging.getLogger(__name__)
 
 _SETTLE_SECONDS = 4.0
-_SETTLE_POLL = 0.02
 _SNAPSHOT_SECONDS = 5.0
 _LOOK_SECONDS = 30.0
 _GONE_STATUS = 480
@@ -62,6 +61,7 @@ class Agent:
         self._started = datetime.now(UTC)
         self._stop = asyncio.Event()
         self._stop_now = asyncio.Event()
+        self._news = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._prompts: dict[Path, str] = {}
@@ -130,7 +130,8 @@ class Agent:
         self._background(self._look_around())
         self.trunks.follow(self._registering())
         # The one line that scripts wait for: bare, so that it is easily found.
-        print("ready", *listening, file=sys.stderr, flush=True)
+        sys.stderr.write(f"ready {' '.join(listening)}\n")
+        sys.stderr.flush()
         self.driver.perform(self.endpoint.start(self.driver.now))
 
     async def _listen(self) -> list[str]:
@@ -162,6 +163,7 @@ class Agent:
     # --- while it runs --------------------------------------------------------------------------
 
     def _on_action(self, action: sip.Action) -> None:
+        self._news.set()
         self.trunks.on_action(action)
         self.switchboard.on_action(action)
 
@@ -307,7 +309,8 @@ class Agent:
     async def _settled(self) -> None:
         """Returns when no BYE and no REGISTER of ours waits for its answer any more."""
         while self.endpoint.busy:
-            await asyncio.sleep(_SETTLE_POLL)
+            self._news.clear()
+            await self._news.wait()
 
     async def _close(self) -> None:
         for task in list(self._tasks):

@@ -71,7 +71,9 @@ async def _services(transport: str, host: str) -> list[tuple[str, int]]:
     except (dns.exception.DNSException, OSError) as error:
         log.debug("no SRV record of %s over %s: %s", host, transport, error)
         return []
-    records = [(r.priority, r.weight, r.target.to_text(omit_final_dot=True), r.port) for r in answer]
+    records = [
+        (r.priority, r.weight, r.target.to_text(omit_final_dot=True), r.port) for r in answer
+    ]
     return order_services(records, random.random)
 
 
