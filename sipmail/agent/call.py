@@ -17,7 +17,8 @@ from pathlib import Path
 from sipmail.agent.store import Store
 from sipmail.config.model import Record
 from sipmail.errors import MediaError, SpoolError
-from sipmail.media.client import Leg, MediaWorker
+from sipmail.media.client import MediaWorker
+from sipmail.media.protocol import Leg
 from sipmail.net.driver import Driver
 from sipmail.sip.actions import Action
 from sipmail.sip.endpoint import Endpoint
@@ -63,7 +64,7 @@ class LiveCall:
         self._keys = ""
         self._token = 0
         self._played = 0
-        self._recording_ended: str | None = None
+        self._recording_ended = ""
         self._wake: asyncio.Future[None] | None = None
 
     def __str__(self) -> str:
@@ -113,7 +114,7 @@ class LiveCall:
         """Records until a finish key, silence or the maximum; a hang-up raises `HungUp`."""
         self._still_here()
         assert self._folder is not None  # the script answers before it records
-        self._recording_ended = None
+        self._recording_ended = ""
         self.message = replace(self.message, recorded=True)
         self._line.worker.record(
             self.key,
@@ -122,7 +123,7 @@ class LiveCall:
             silence=record.silence,
             finish_keys=record.finish_keys,
         )
-        await self._until(lambda: self._recording_ended is not None)
+        await self._until(lambda: self._recording_ended != "")
         return Ending(self._recording_ended)
 
     async def hang_up(self) -> None:

@@ -54,9 +54,7 @@ class Keeper:
             pause = 0.0 if self._deaths == 0 else min(2.0 ** (self._deaths - 2), _LONGEST_PAUSE)
             self._deaths += 1
             self.restarts += 1
-            log.error(
-                "the %s died, starting it again%s", self._name, f" in {pause:g} s" * (pause > 0)
-            )
+            log.error("the %s died, starting it again in %g s", self._name, pause)
             await self._rest(pause)
             try:
                 self._started = loop.time()

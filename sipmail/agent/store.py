@@ -42,7 +42,7 @@ class Store:
         await self.run(self.spool.finish, message)
 
     async def abandon(self, message: Message) -> None:
-        """Forgets a message that was begun for a call that somebody else took. Raises SpoolError."""
+        """Forgets a message that was begun for a call that went elsewhere. Raises SpoolError."""
         await self.run(self.spool.abandon, message.id)
 
     def close(self) -> None:

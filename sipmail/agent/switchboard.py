@@ -181,7 +181,7 @@ class Switchboard:
             del self.calls[call.key]
 
     async def _keep(self, call: LiveCall, ending: Ending) -> None:
-        """Brings what the call left behind to the queue; a call answered elsewhere leaves nothing."""
+        """Queues what the call left behind; one that was answered elsewhere leaves nothing."""
         message = replace(call.message, ended=datetime.now(UTC), ending=ending.value)
         if call.answered_elsewhere or call.refused:
             if call.begun:

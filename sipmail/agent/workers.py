@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 from sipmail.agent.keeper import Keeper
 from sipmail.config.model import Rtp
@@ -22,7 +23,7 @@ def shares(ports: PortRange, count: int) -> list[PortRange]:
     first = ports.first + ports.first % 2
     pairs = (ports.last - first + 1) // 2
     edges = [first + 2 * (pairs * part // count) for part in range(count + 1)]
-    return [PortRange(a, b - 1) for a, b in zip(edges, edges[1:], strict=False)]
+    return [PortRange(a, b - 1) for a, b in pairwise(edges)]
 
 
 class Workers:

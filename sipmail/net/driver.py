@@ -164,7 +164,7 @@ class Driver:
             self._loop.call_soon(self._transport_failed, hop, str(error))
 
     async def _send_by_name(self, data: bytes, hop: Hop) -> None:
-        uri = SipUri(scheme="sip", host=hop.host, port=hop.port)
+        uri = SipUri("sip", None, hop.host, hop.port)
         hops = await resolve(uri)
         if hops:
             self._send(data, Hop(hop.transport, hops[0].host, hop.port))

@@ -15,6 +15,7 @@ import logging
 import random
 import socket
 from collections.abc import Callable
+from itertools import accumulate
 
 import dns.asyncresolver
 import dns.exception
@@ -60,7 +61,7 @@ async def _addresses(transport: str, host: str, port: int) -> list[Hop]:
     except OSError as error:
         log.info("looking up %s: %s", host, error)
         return []
-    return list(dict.fromkeys(Hop(transport, entry[4][0], port) for entry in found))
+    return list(dict.fromkeys(Hop(transport, str(entry[4][0]), port) for entry in found))
 
 
 async def _services(transport: str, host: str) -> list[tuple[str, int]]:
@@ -88,12 +89,9 @@ def order_services(
     for priority in sorted({record[0] for record in records}):
         rest = sorted((r for r in records if r[0] == priority), key=lambda r: r[1])
         while rest:
-            pick = draw() * sum(r[1] for r in rest)
-            for index, record in enumerate(rest):
-                pick -= record[1]
-                if pick <= 0:
-                    break
-            chosen = rest.pop(index)
+            pick = draw() * sum(record[1] for record in rest)
+            sums = accumulate(record[1] for record in rest)
+            chosen = rest.pop(next(index for index, upto in enumerate(sums) if pick <= upto))
             if chosen[2] not in ("", "."):
                 ordered.append((chosen[2], chosen[3]))
     return ordered
