@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -47,6 +48,7 @@ class Switchboard:
         self.reception = reception
         self.driver = driver
         self.calls: dict[str, LiveCall] = {}
+        self._by_source: Counter[str] = Counter()
         self.taken = 0
         self.refused = 0
         self._workers = workers
@@ -82,7 +84,8 @@ class Switchboard:
                 log.info("%s: now from %s", call, call.message.caller.number)
 
     def _incoming(self, action: sip.Incoming) -> None:
-        decision = self.reception.receive(action, *self._load(action.source.host))
+        source = action.source.host
+        decision = self.reception.receive(action, len(self.calls), self._by_source[source])
         if not isinstance(decision, Admission):
             self.refused += 1
             log.info("%s: refused with %s", action.request.call_id, decision)
@@ -101,9 +104,10 @@ class Switchboard:
             Line(self.driver, self._workers.idlest(), self._store, decision.codecs),
             decision.message,
             host=self.driver.local_towards(action.source).host,
-            source=action.source.host,
+            source=source,
         )
         self.calls[action.call] = call
+        self._by_source[source] += 1
         log.info(
             "%s: for %s from %s (%s) by trunk %s",
             call,
@@ -113,10 +117,6 @@ class Switchboard:
             action.trunk,
         )
         call.task = asyncio.get_running_loop().create_task(self._run(call, decision))
-
-    def _load(self, source: str) -> tuple[int, int]:
-        """How many calls there are, and how many of them came from `source`."""
-        return len(self.calls), sum(call.source == source for call in self.calls.values())
 
     # --- what the media workers tell ------------------------------------------------------------
 
@@ -179,6 +179,9 @@ class Switchboard:
             log.exception("%s: could not be closed", call)
         finally:
             del self.calls[call.key]
+            self._by_source[call.source] -= 1
+            if not self._by_source[call.source]:
+                del self._by_source[call.source]
 
     async def _keep(self, call: LiveCall, ending: Ending) -> None:
         """Queues what the call left behind; one that was answered elsewhere leaves nothing."""
