@@ -67,14 +67,15 @@ def _alaw_samples() -> Samples:
 
 
 def _magnitudes() -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-    """The magnitude (one's complement) and the sign of all 65,536 samples in their unsigned order."""
+    """Magnitude (one's complement) and sign of all 65,536 samples, in the order of `uint16`."""
     sample = np.arange(65536, dtype=np.uint16).view(np.int16).astype(np.int32)
     return np.where(sample < 0, ~sample, sample), sample >= 0
 
 
 def _leading(number: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     """How many bits each number needs; 0 for 0."""
-    return np.frexp(number.astype(np.float64))[1].astype(np.int32)
+    exponents: npt.NDArray[np.int32] = np.frexp(number.astype(np.float64))[1].astype(np.int32)
+    return exponents
 
 
 def _ulaw_codes() -> Codes:

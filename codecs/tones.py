@@ -20,8 +20,8 @@ FAX_CALLING_HERTZ = 1100.0
 
 DTMF: dict[str, tuple[float, float]] = {
     key: (low, high)
-    for low, keys in zip((697.0, 770.0, 852.0, 941.0), ("123A", "456B", "789C", "*0#D"), strict=True)
-    for high, key in zip((1209.0, 1336.0, 1477.0, 1633.0), keys, strict=True)
+    for low, row in ((697.0, "123A"), (770.0, "456B"), (852.0, "789C"), (941.0, "*0#D"))
+    for high, key in zip((1209.0, 1336.0, 1477.0, 1633.0), row, strict=True)
 }
 """Key → its two frequencies in Hz."""
 
@@ -43,7 +43,8 @@ def tone(
     wave = np.zeros(count)
     for frequency in hertz:
         wave += np.sin(2 * np.pi * frequency * time)
-    return np.round(amplitude * _FULL_SCALE * ramped(wave, round(ramp * rate))).astype(np.int16)
+    scaled: npt.NDArray[np.float64] = amplitude * _FULL_SCALE * ramped(wave, round(ramp * rate))
+    return np.rint(scaled).astype(np.int16)
 
 
 def dtmf(
