@@ -33,12 +33,17 @@ _PLAIN = ("7bit", "8bit", "binary")
 def sdp_body(message: Request | Response) -> bytes | None:
     """The session description, None where there is no body or only optional other content.
 
-    Raises ProtocolError(415) for content types and encodings that are not understood and must
-    be, ProtocolError(400) for malformed ones.
+    Raises ProtocolError, with `request` set, of status 415 for content types and encodings that
+    are not understood and must be, 400 for malformed ones.
     """
     if not message.body:
         return None
-    return _find(message.headers, message.body, MAX_DEPTH)
+    try:
+        return _find(message.headers, message.body, MAX_DEPTH)
+    except ProtocolError as error:
+        if isinstance(message, Request):
+            error.request = message
+        raise
 
 
 def media_type(text: str) -> tuple[str, Parameters]:

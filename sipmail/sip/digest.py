@@ -36,6 +36,12 @@ ALGORITHMS = {name: base for base in _HASHES for name in (base, f"{base}-SESS")}
 _SPELLING = {name: name.replace("-SESS", "-sess") for name in ALGORITHMS}
 
 
+def is_digest(text: str) -> bool:
+    """Whether a challenge or credentials are of the Digest scheme."""
+    found = _SCHEME.match(text)
+    return found is not None and found[1].lower() == "digest"
+
+
 def parse_parameters(text: str) -> tuple[str, dict[str, str]]:
     """The scheme and parameters of a challenge or of credentials, quotes resolved.
 
@@ -70,9 +76,9 @@ class Challenge:
     @classmethod
     def parse(cls, text: str) -> Challenge:
         """One line of WWW-Authenticate or Proxy-Authenticate; raises ProtocolError(400)."""
-        scheme, parameters = parse_parameters(text)
-        if scheme.lower() != "digest":
-            raise ProtocolError(400, f"Authentication scheme {scheme} not supported")
+        if not is_digest(text):
+            raise ProtocolError(400, "Authentication scheme not supported")
+        _, parameters = parse_parameters(text)
         if "realm" not in parameters or not parameters.get("nonce"):
             raise ProtocolError(400, "Digest challenge without realm or nonce")
         return cls(

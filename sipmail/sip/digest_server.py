@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from enum import Enum
 
 from sipmail.errors import ProtocolError
-from sipmail.sip.digest import ALGORITHMS, digest, parse_parameters
+from sipmail.sip.digest import ALGORITHMS, digest, is_digest, parse_parameters
 from sipmail.sip.grammar import quote
 
 _NONCE = re.compile(r"([0-9a-f]{1,16})\.([A-Za-z0-9_\-]{1,64})\.([0-9a-f]{32})")
@@ -72,9 +72,9 @@ class DigestServer:
 
         Raises ProtocolError(400) for malformed credentials.
         """
-        scheme, found = parse_parameters(credentials)
-        if scheme.lower() != "digest":
+        if not is_digest(credentials):
             return Verdict.REFUSED
+        _, found = parse_parameters(credentials)
         missing = {"username", "realm", "nonce", "uri", "response"} - found.keys()
         if missing:
             raise ProtocolError(400, f"Credentials without {', '.join(sorted(missing))}")

@@ -244,7 +244,7 @@ def _split(head: bytes) -> tuple[str, Headers, ProtocolError | None]:
         del pairs[MAX_HEADERS:]
     if len(text) > MAX_LINE and max(map(len, text.split("\r\n"))) > MAX_LINE:
         problem = ProtocolError(513, "Header line too long")
-        pairs = [pair for pair in pairs if len(pair[0]) + len(pair[1]) <= MAX_LINE]
+        pairs = [pair for pair in pairs if len(pair[0]) + len(pair[1]) + 2 <= MAX_LINE]
     return start, Headers(pairs), problem
 
 

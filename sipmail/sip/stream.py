@@ -56,6 +56,8 @@ class StreamFramer:
         if not self._wanted:
             if not self._searched:
                 self._skip_line_breaks()
+                if not buffer or buffer == b"\r":
+                    return None
             end = buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
             if end < 0:
                 if len(buffer) > self._limit:
@@ -79,9 +81,9 @@ class StreamFramer:
             if self._line_breaks == 2:
                 self._line_breaks = 0
                 self.pings += 1
-        if position < len(buffer) and buffer[position : position + 2] != b"\r":
-            self._line_breaks = 0
         del buffer[:position]
+        if buffer and buffer != b"\r":
+            self._line_breaks = 0
 
     def _length(self, head: int) -> int:
         """The length of the message whose headers end at `head`."""
