@@ -138,7 +138,7 @@ def base64_lines(content: bytes) -> tuple[Buffer, ...]:
     lines["text"] = np.frombuffer(encoded, f"V{_COLUMNS}", full)
     lines["end"] = CRLF
     rest = encoded[full * _COLUMNS :]
-    return (memoryview(lines).cast("B"), rest + CRLF if rest else b"")
+    return (lines.view(np.uint8).data, rest + CRLF if rest else b"")
 
 
 def _one_line(value: str) -> str:

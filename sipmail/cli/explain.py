@@ -1,0 +1,85 @@
+"""`sipmail explain`: what would happen to an INVITE that is in a file, and why."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sipmail.cli.options import ConfigOption, read_config
+from sipmail.errors import ProtocolError, SipmailError
+
+if TYPE_CHECKING:
+    from sipmail.sip.message import Request
+
+
+def explain(
+    file: Annotated[str, typer.Argument(help="A file with a SIP INVITE, or - for stdin.")],
+    source: Annotated[
+        str | None, typer.Option(help="The address that the INVITE came from.", metavar="ADDRESS")
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(help="The local time of the call, for opening hours.", metavar="TIME"),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Explains what sipmail would do with an INVITE.
+
+    Says which trunk would accept it, who the caller is, which rule chose which mailbox, and which
+    greeting would play and why. The INVITE may be copied out of a log or of sngrep.
+
+    Example: sipmail explain invite.txt --source 198.51.100.7 --at "2026-11-23 17:30"
+    """
+    from sipmail.voicemail.explain import explain as lines
+
+    loaded = read_config(config)
+    if source is not None:
+        try:
+            ipaddress.ip_address(source)
+        except ValueError:
+            raise typer.BadParameter(f"{source} is no IP address", param_hint="--source") from None
+    try:
+        when = datetime.now() if at is None else datetime.fromisoformat(at)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{at} is no time: write it like 2026-11-23 17:30", param_hint="--at"
+        ) from None
+    when = when.replace(tzinfo=loaded.timezone) if at and not when.tzinfo else when
+    request = read_invite(_content(file))
+    for line in lines(request, loaded, when.astimezone(loaded.timezone), source):
+        print(line)
+
+
+def read_invite(data: bytes) -> Request:
+    """The INVITE in `data`, whose line ends and length may have suffered on the way from a log.
+
+    Raises SipmailError for anything else.
+    """
+    from sipmail.sip.message import Request, parse
+
+    data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").lstrip(b"\n").replace(b"\n", b"\r\n")
+    if b"\r\n\r\n" not in data:
+        data = data.rstrip(b"\r\n") + b"\r\n\r\n"
+    try:
+        found: object = parse(data)
+    except ProtocolError as error:
+        if error.request is None:
+            raise SipmailError(f"this is no SIP request: {error.text}") from None
+        found = error.request
+    if not isinstance(found, Request) or found.method != "INVITE":
+        raise SipmailError("this is SIP, but no INVITE")
+    return found
+
+
+def _content(file: str) -> bytes:
+    if file == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise SipmailError(f"{file}: {error.strerror}") from None

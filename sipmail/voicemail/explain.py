@@ -1,0 +1,194 @@
+"""What would happen to an INVITE, and why: the answer of `sipmail explain`, as lines of text.
+
+Everything is asked of the rooms that decide in earnest (`routing`, `caller`, `greeting`), so that
+the explanation cannot drift from what a call does. Only the trunk is a guess: the address that a
+call comes from decides it, and a file holds no more than the traces of one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sipmail.config.model import Config, Trunk
+from sipmail.errors import ProtocolError
+from sipmail.sip.message import Request
+from sipmail.sip.nameaddr import NameAddr
+from sipmail.sip.privacy import identity_withheld
+from sipmail.sip.uri import SipUri, parse_uri
+from sipmail.spool.message import Caller
+from sipmail.voicemail.caller import decide, identities
+from sipmail.voicemail.display import clean
+from sipmail.voicemail.greeting import choose
+from sipmail.voicemail.routing import Directory, Match, Rule, candidates
+
+_LABEL = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """Which trunk would take a call, as far as one can tell; `why` names the trace."""
+
+    trunk: Trunk | None
+    why: str
+
+
+def explain(
+    request: Request, config: Config, when: datetime, source: str | None = None
+) -> tuple[str, ...]:
+    """What would become of `request` at `when` (an aware local time), line by line.
+
+    `source` is the address that it came from, where that is known better than from its Via.
+    """
+    guess = guess_trunk(request, config, source)
+    lines = [_row("Trunk", f"{guess.trunk.name if guess.trunk else 'none'}: {guess.why}")]
+    lines += _caller(request, config)
+    match = Directory(config).find(request, guess.trunk)
+    lines += _mailbox(request, config, guess.trunk, match)
+    if match is None:
+        return tuple(lines)
+    mailbox = match.mailbox
+    greeting = choose(mailbox, match.reason, when, config.country)
+    lines += [
+        _row("Called", f"{match.called or 'unknown'} {match.called_name}".rstrip()),
+        _row("Reason", match.reason.value),
+        _row("Greeting", f"{greeting.path}"),
+        _more(f"{greeting.case}: {greeting.why}"),
+        _row("Answer", _patience(mailbox.answer_after)),
+    ]
+    return tuple(lines)
+
+
+def guess_trunk(request: Request, config: Config, source: str | None = None) -> Guess:
+    """The trunk whose addresses or registrar the request, or the given source, comes from."""
+    address, where = (source, "--source") if source else _sent_by(request)
+    trunks = config.sip.trunks.values()
+    for trunk in trunks:
+        network = _accepting(trunk, address)
+        if network is not None:
+            return Guess(trunk, f"{address} ({where}) is in its accept_from {network}")
+    for trunk in trunks:
+        if address and address.lower() in _servers(trunk):
+            return Guess(trunk, f"{address} ({where}) is its registrar")
+    if not source:
+        for name, host in _hosts(request):
+            for trunk in trunks:
+                if host in _servers(trunk):
+                    return Guess(trunk, f"probably; {name} names its registrar {host}")
+    hint = (
+        f"accept_from: [{address}] under a trunk would accept it"
+        if _is_ip(address)
+        else ("--source ADDRESS says where it came from")
+    )
+    return Guess(None, f"{address or 'nothing'} ({where}) belongs to no trunk: no answer; {hint}")
+
+
+def _patience(seconds: float) -> str:
+    return f"after ringing for {seconds:g} s" if seconds > 0 else "at once"
+
+
+def _caller(request: Request, config: Config) -> Iterator[str]:
+    found = tuple(identities(request, config.country))
+    private = identity_withheld(request.headers)
+    yield _row("Caller", _said(decide(found, private)))
+    if private:
+        yield _more("Privacy asks to withhold it")
+    for one in found:
+        said = "anonymous" if one.withheld else f"{one.number} {one.name}".strip() or "says nothing"
+        yield _more(f"{one.header}: {said}")
+
+
+def _said(caller: Caller) -> str:
+    if caller.withheld:
+        return "withheld"
+    return f"{caller.number or 'number unknown'} {caller.name or ''}".rstrip()
+
+
+def _mailbox(
+    request: Request, config: Config, trunk: Trunk | None, match: Match | None
+) -> Iterator[str]:
+    if match is None:
+        yield _row("Mailbox", 'none: 404; nothing names one, and no mailbox has the number "*"')
+    else:
+        yield _row("Mailbox", f"{match.mailbox.key} ({clean(match.mailbox.name)})")
+    directory = Directory(config)
+    order = tuple(Rule(source) for source in config.routing)
+    found = candidates(request, config.country, order)
+    for rule in order:
+        named = [candidate for candidate in found if candidate.rule is rule]
+        if rule is Rule.TRUNK and trunk is not None and trunk.mailbox:
+            yield _more(f"{rule}: {trunk.mailbox}")
+        elif not named:
+            yield _more(f"{rule}: names none")
+        for candidate in named:
+            mailbox = directory.mailbox_of(candidate)
+            said = f"mailbox {mailbox.key}" if mailbox else "no mailbox has this number"
+            yield _more(f"{rule}: {candidate.number}: {said}")
+        if match is not None and match.rule is rule:
+            return
+    if match is not None:
+        yield _more("*: this mailbox takes the rest")
+
+
+def _sent_by(request: Request) -> tuple[str, str]:
+    """The address in the topmost Via, and where it was found."""
+    try:
+        via = request.via
+    except ProtocolError:
+        return "", "there is no Via"
+    if via.received:
+        return via.received, "received in Via"
+    return via.host, "topmost Via"
+
+
+def _hosts(request: Request) -> Iterator[tuple[str, str]]:
+    """The hosts that a request names, those that say most about its sender first."""
+    for name in ("Via", "Contact", "From", "To"):
+        if name == "Via":
+            try:
+                yield from (("Via", via.host.lower()) for via in request.vias)
+            except ProtocolError:
+                continue
+            continue
+        for value in request.headers.values(name):
+            try:
+                uri = NameAddr.parse(value).parsed_uri
+            except ProtocolError:
+                continue
+            if isinstance(uri, SipUri):
+                yield name, uri.host.lower()
+
+
+def _servers(trunk: Trunk) -> frozenset[str]:
+    """The hosts that a trunk registers with or through."""
+    hosts = set()
+    for text in (trunk.registrar, trunk.outbound_proxy):
+        uri = parse_uri(text) if text else None
+        if isinstance(uri, SipUri):
+            hosts.add(uri.host.lower())
+    return frozenset(hosts)
+
+
+def _accepting(trunk: Trunk, address: str) -> str | None:
+    if not _is_ip(address):
+        return None
+    ip = ipaddress.ip_address(address)
+    return next((str(network) for network in trunk.accept_from if ip in network), None)
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _row(label: str, text: str) -> str:
+    return f"{label + ':':<{_LABEL}}{text}"
+
+
+def _more(text: str) -> str:
+    return " " * _LABEL + text
