@@ -156,8 +156,8 @@ class Message:
         """Reads `message.json`; raises SpoolError when it is not one."""
         try:
             return _message_in(json.loads(data))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise SpoolError(f"not a message.json: {error!r}") from error
+        except (ValueError, KeyError, TypeError, SpoolError) as error:
+            raise SpoolError(f"not a message.json: {error}") from error
 
 
 def new_id(now: datetime) -> str:

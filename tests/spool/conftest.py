@@ -1,0 +1,45 @@
+"""Spools and messages for the tests of the spool."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sipmail.spool.message import Caller, Message
+from sipmail.spool.spool import Spool
+
+NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
+
+
+def a_message(**changes: Any) -> Message:
+    """A message that has just begun."""
+    facts: dict[str, Any] = {
+        "id": "20261123T120000000000-0123456789ab",
+        "mailbox": "sales",
+        "called": "201",
+        "received": NOON,
+        "caller": Caller("+48600123456", "Jan"),
+        "trunk": "pbx",
+        "call_id": "a@b",
+        "payloads": {0: "PCMU", 8: "PCMA"},
+    }
+    return Message(**{**facts, **changes})
+
+
+@pytest.fixture
+def message() -> Callable[..., Message]:
+    """`message(**changes)`: a message that has just begun."""
+    return a_message
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    """A spool that this test owns."""
+    spool = Spool(tmp_path / "spool")
+    spool.open()
+    yield spool
+    spool.close()

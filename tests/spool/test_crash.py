@@ -1,0 +1,199 @@
+"""kill -9 and power cuts between any two system calls of the spool.
+
+What was promised (a `begin` that returned: the 200 went out) is in the queue exactly once after
+recovery; what was not promised is there at most once; nothing that recovery leaves is half.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sipmail.spool.spool import AUDIO, MESSAGE, Spool, State
+from tests.spool.conftest import NOON, a_message
+from tests.spool.crashing import Crash, Machine
+
+PACKETS = b"packets" * 100
+BEGUN = a_message()
+ENDED = replace(BEGUN, answered=NOON, ended=NOON, ending="caller", recorded=True)
+
+
+class Story:
+    """A whole call, as the agent and the media worker act on the spool."""
+
+    def __init__(self, root: Path) -> None:
+        self.spool = Spool(root)
+        self.promised = False
+        self.recorded = False
+        self.finished = False
+        self.settled = False
+
+    def run(self) -> None:
+        folder = self.spool.begin(BEGUN)
+        self.promised = True
+        (folder / AUDIO).write_bytes(PACKETS)
+        self.recorded = True
+        self.spool.update(replace(BEGUN, answered=NOON))
+        self.spool.finish(ENDED)
+        self.finished = True
+        self.spool.update(replace(ENDED, notes=("delivered",)), State.QUEUE)
+        self.spool.move(BEGUN.id, State.QUEUE, State.DONE)
+        self.settled = True
+
+
+def crashed(root: Path, after: int | None, *, power_cut: bool) -> tuple[Story, Machine]:
+    """The story until the crash; the spool is open and its folders exist before it begins."""
+    story = Story(root)
+    story.spool.open()
+    with pytest.MonkeyPatch.context() as patch:
+        machine = Machine(patch, after)
+        with contextlib.suppress(Crash):
+            story.run()
+    if power_cut:
+        machine.lose_unsynced()
+    story.spool.close()  # the kernel drops the locks of the dead
+    return story, machine
+
+
+def system_calls(root: Path) -> int:
+    story, machine = crashed(root, None, power_cut=False)
+    assert story.settled
+    return machine.calls
+
+
+def check(root: Path, story: Story) -> None:
+    """The next start finds what was promised, once."""
+    spool = Spool(root)
+    spool.open()
+    try:
+        spool.recover()
+        spool.repair()
+        assert list((root / "recording").iterdir()) == []
+        found = [
+            (state, message)
+            for state in (State.QUEUE, State.DONE, State.FAILED)
+            for message in spool.list(state)
+        ]
+        folders = [path for state in State for path in (root / state).iterdir()]
+        assert len(folders) == len(found), "a folder that cannot be read"
+        assert len(found) == 1 if story.promised else len(found) <= 1
+        for state, message in found:
+            folder = spool.folder(state, message.id)
+            assert message.id == BEGUN.id
+            assert message.mailbox == "sales"
+            assert message.ending in ("caller", "interrupted")
+            if story.finished:
+                assert message.ending == "caller"
+            if story.recorded:
+                assert message.recorded
+                assert (folder / AUDIO).read_bytes() == PACKETS
+            if story.settled:
+                assert state is State.DONE
+                assert message.notes == ("delivered",)
+        assert spool.recover() == []
+    finally:
+        spool.close()
+
+
+@pytest.mark.parametrize("power_cut", [False, True], ids=["kill", "power-cut"])
+def test_no_crash_loses_or_doubles_a_message(tmp_path: Path, power_cut: bool) -> None:
+    calls = system_calls(tmp_path / "whole")
+    assert calls > 30
+    for after in range(calls + 1):
+        root = tmp_path / f"after{after}"
+        story, _ = crashed(root, after, power_cut=power_cut)
+        check(root, story)
+
+
+@pytest.mark.parametrize("stage", ["recording", "finishing"])
+def test_a_crash_in_the_recovery_is_recovered_from(tmp_path: Path, stage: str) -> None:
+    def left(root: Path) -> Story:
+        story = Story(root)
+        story.spool.open()
+        folder = story.spool.begin(BEGUN)
+        (folder / AUDIO).write_bytes(PACKETS)
+        story.promised = story.recorded = True
+        if stage == "finishing":
+            story.spool.update(ENDED)
+        story.spool.close()
+        return story
+
+    def recover(root: Path, after: int | None) -> int:
+        spool = Spool(root)
+        spool.open()
+        with pytest.MonkeyPatch.context() as patch:
+            machine = Machine(patch, after)
+            with contextlib.suppress(Crash):
+                spool.recover()
+        machine.lose_unsynced()
+        spool.close()
+        return machine.calls
+
+    left(tmp_path / "whole")
+    calls = recover(tmp_path / "whole", None)
+    assert calls > 8
+    for after in range(calls + 1):
+        root = tmp_path / f"after{after}"
+        story = left(root)
+        recover(root, after)
+        check(root, story)
+
+
+def test_a_crash_in_the_deletion_leaves_what_the_next_one_deletes(tmp_path: Path) -> None:
+    def old(root: Path) -> Spool:
+        story, _ = crashed(root, None, power_cut=False)
+        spool = story.spool
+        spool.open()
+        return spool
+
+    far = NOON.replace(year=2050)
+    for after in range(6):
+        spool = old(tmp_path / f"after{after}")
+        with pytest.MonkeyPatch.context() as patch:
+            Machine(patch, after)
+            with contextlib.suppress(Crash):
+                spool.expire(0.0, far)
+        spool.expire(0.0, far)
+        assert spool.ids(State.DONE) == []
+        spool.close()
+
+
+def test_what_finish_promises_is_synced_in_the_right_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    spool = Spool(tmp_path / "spool")
+    spool.open()
+    (spool.begin(BEGUN) / AUDIO).write_bytes(PACKETS)
+
+    def note(name: str, original: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **kwargs: object) -> object:
+            result = original(*args, **kwargs)
+            if name == "fsync":
+                order.append("sync " + Path(f"/proc/self/fd/{args[0]}").readlink().name)
+            else:
+                order.append(f"{name} {Path(str(args[0])).name} {Path(str(args[1])).parent.name}")
+            return result
+
+        return call
+
+    import os
+
+    for name in ("fsync", "rename"):
+        monkeypatch.setattr(os, name, note(name, getattr(os, name)))
+    spool.finish(ENDED)
+    monkeypatch.undo()
+    spool.close()
+    assert order == [
+        f"sync {AUDIO}",
+        f"sync {MESSAGE}.tmp",
+        f"rename {MESSAGE}.tmp {BEGUN.id}",
+        f"sync {BEGUN.id}",
+        f"rename {BEGUN.id} queue",
+        "sync queue",
+        "sync recording",
+    ]
