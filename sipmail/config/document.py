@@ -37,7 +37,7 @@ _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRETS = ("password", "secret", "pin", "token")
 
 # Values in one file; more is an alias that multiplies itself.
-_MAX_VALUES = 1_000_000
+_MAX_VALUES = 250_000
 
 
 def read(
@@ -101,9 +101,11 @@ class _Reader:
 
     def _value(self, node: Node, path: tree.Path) -> tree.Value:
         self._values += 1
-        if id(node) in self._open or self._values > _MAX_VALUES:
-            mark = node.start_mark
+        mark = node.start_mark
+        if id(node) in self._open:
             raise yaml.MarkedYAMLError(problem="an alias contains itself", problem_mark=mark)
+        if self._values > _MAX_VALUES:
+            raise yaml.MarkedYAMLError(problem="aliases multiply", problem_mark=mark)
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
         if isinstance(node, MappingNode):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BeforeValidator, PlainValidator, SecretStr, ValidationInfo, WithJsonSchema
+from pydantic import BeforeValidator, SecretStr, ValidationInfo, WithJsonSchema
 
 from sipmail.config import values
 from sipmail.config.suggest import did_you_mean
@@ -197,22 +197,22 @@ Size = Annotated[
 ]
 Ports = Annotated[
     values.PortRange,
-    PlainValidator(values.parse_port_range),
+    BeforeValidator(values.parse_port_range),
     WithJsonSchema({"type": "string", "pattern": r"^\s*[0-9]{1,5}\s*-\s*[0-9]{1,5}\s*$"}),
 ]
 Host = Annotated[str, BeforeValidator(values.parse_host), _TEXT_SCHEMA]
 IpAddress = Annotated[str, BeforeValidator(values.parse_ip_address), _TEXT_SCHEMA]
 HttpAddress = Annotated[
     values.HostPort,
-    PlainValidator(values.parse_host_port),
+    BeforeValidator(values.parse_host_port),
     WithJsonSchema({"type": "string", "pattern": r"^\s*(\[.+\]|[^\[\]:]+):[0-9]{1,5}\s*$"}),
 ]
-Network = Annotated[values.Network, PlainValidator(values.parse_network), _TEXT_SCHEMA]
-Person = Annotated[values.Address, PlainValidator(values.parse_address), _TEXT_SCHEMA]
+Network = Annotated[values.Network, BeforeValidator(values.parse_network), _TEXT_SCHEMA]
+Person = Annotated[values.Address, BeforeValidator(values.parse_address), _TEXT_SCHEMA]
 Email = Annotated[str, BeforeValidator(values.parse_email), _TEXT_SCHEMA]
-Folder = Annotated[Path, PlainValidator(_path), _TEXT_SCHEMA]
-File = Annotated[Path, PlainValidator(_file), _TEXT_SCHEMA]
-TimeZone = Annotated[ZoneInfo, PlainValidator(_timezone), _TEXT_SCHEMA]
+Folder = Annotated[Path, BeforeValidator(_path), _TEXT_SCHEMA]
+File = Annotated[Path, BeforeValidator(_file), _TEXT_SCHEMA]
+TimeZone = Annotated[ZoneInfo, BeforeValidator(_timezone), _TEXT_SCHEMA]
 Country = Annotated[
     str, BeforeValidator(_country), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{2}$"})
 ]
@@ -229,6 +229,6 @@ SipServer = Annotated[
 OpeningHours = Annotated[str, BeforeValidator(_hours), _TEXT_SCHEMA]
 Workers = Annotated[
     int | Literal["auto"],
-    PlainValidator(_workers),
+    BeforeValidator(_workers),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "auto"}]}),
 ]

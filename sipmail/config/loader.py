@@ -132,6 +132,8 @@ class _Loading:
             for error in invalid.errors(include_url=False):
                 path = error["loc"]
                 _, _, value = tree.locate(self._root, path)
+                if error["type"] == "too_short" and isinstance(value, tree.Items) and value.items:
+                    continue  # its items are wrong, and each of them is reported
                 unknown = error["type"] == "extra_forbidden"
                 self._add(Finding(path, sentence(error, value), at_key=unknown))
             return None

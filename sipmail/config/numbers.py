@@ -24,7 +24,7 @@ _GLOBAL = re.compile(r"\+[1-9][0-9]{6,14}")
 _IN_FULL = re.compile(r"00([1-9][0-9]{6,14})")
 
 # Up to so many digits are an extension, even where the country has numbers as short.
-_EXTENSION_DIGITS = 5
+_EXTENSION_DIGITS = 6
 
 
 def countries() -> frozenset[str]:

@@ -10,6 +10,7 @@ import yaml
 # What PyYAML says, and what helps: the first that is found in its sentence.
 _HINTS = (
     ("contains itself", "an alias contains itself: write the value instead of the alias"),
+    ("multiply", "the aliases multiply each other without end: write the values out"),
     ("undefined alias", "* begins an alias that is not defined: put the value in quotes"),
     (
         "alphabetic or numeric",
@@ -49,9 +50,9 @@ def explain(error: yaml.MarkedYAMLError, lines: Sequence[str]) -> str:
     line = lines[mark.line] if mark and mark.line < len(lines) else ""
     character = line[mark.column : mark.column + 1] if mark else ""
     if "cannot start any token" in said or "tab" in said.lower():
-        if character == "\t" or "\t" in line[: len(line) - len(line.lstrip())]:
-            return "tabs cannot indent: write spaces"
-        return f"a value cannot begin with {character}: put it in quotes"
+        if character and character in "@`%":
+            return f"a value cannot begin with {character}: put it in quotes"
+        return "tabs cannot indent: write spaces"
     begun = error.context_mark.line if error.context_mark else (mark.line if mark else 0)
     between = lines[begun : mark.line + 1] if mark else []
     if "flow" in str(error.context) and any(re.search(r"[\[{,:]\s*#", one) for one in between):
