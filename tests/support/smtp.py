@@ -155,7 +155,7 @@ class SmtpServer:
         data = arguments[-1]
         known = isinstance(data, LoginPassword) and self._login is not None
         given = (data.login.decode(), data.password.decode()) if known else None
-        return AuthResult(success=given == self._login)
+        return AuthResult(success=given == self._login, handled=False)
 
     # aiosmtpd calls these hooks by name.
 
