@@ -1,0 +1,1 @@
+"""How much a call costs: `python -m bench.run`, read README.md here for what the numbers mean."""
