@@ -6,15 +6,12 @@ import ipaddress
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from sipmail.cli.options import ConfigOption, read_config
-from sipmail.errors import ProtocolError, SipmailError
-
-if TYPE_CHECKING:
-    from sipmail.sip.message import Request
+from sipmail.errors import SipmailError
 
 
 def explain(
@@ -36,6 +33,7 @@ def explain(
     Example: sipmail explain invite.txt --source 198.51.100.7 --at "2026-11-23 17:30"
     """
     from sipmail.voicemail.explain import explain as lines
+    from sipmail.voicemail.explain import read_invite
 
     loaded = read_config(config)
     if source is not None:
@@ -53,27 +51,6 @@ def explain(
     request = read_invite(_content(file))
     for line in lines(request, loaded, when.astimezone(loaded.timezone), source):
         print(line)
-
-
-def read_invite(data: bytes) -> Request:
-    """The INVITE in `data`, whose line ends and length may have suffered on the way from a log.
-
-    Raises SipmailError for anything else.
-    """
-    from sipmail.sip.message import Request, parse
-
-    data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").lstrip(b"\n").replace(b"\n", b"\r\n")
-    if b"\r\n\r\n" not in data:
-        data = data.rstrip(b"\r\n") + b"\r\n\r\n"
-    try:
-        found: object = parse(data)
-    except ProtocolError as error:
-        if error.request is None:
-            raise SipmailError(f"this is no SIP request: {error.text}") from None
-        found = error.request
-    if not isinstance(found, Request) or found.method != "INVITE":
-        raise SipmailError("this is SIP, but no INVITE")
-    return found
 
 
 def _content(file: str) -> bytes:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sipmail.config.model import Config, Trunk
-from sipmail.errors import ProtocolError
-from sipmail.sip.message import Request
+from sipmail.errors import ProtocolError, SipmailError
+from sipmail.sip.message import Request, parse
 from sipmail.sip.nameaddr import NameAddr
 from sipmail.sip.privacy import identity_withheld
 from sipmail.sip.uri import SipUri, parse_uri
@@ -59,6 +59,25 @@ def explain(
         _row("Answer", _patience(mailbox.answer_after)),
     ]
     return tuple(lines)
+
+
+def read_invite(data: bytes) -> Request:
+    """The INVITE in `data`, whose line ends and length may have suffered on the way from a log.
+
+    Raises SipmailError for anything else.
+    """
+    data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n").lstrip(b"\n").replace(b"\n", b"\r\n")
+    if b"\r\n\r\n" not in data:
+        data = data.rstrip(b"\r\n") + b"\r\n\r\n"
+    try:
+        found: object = parse(data)
+    except ProtocolError as error:
+        if error.request is None:
+            raise SipmailError(f"this is no SIP request: {error.text}") from None
+        found = error.request
+    if not isinstance(found, Request) or found.method != "INVITE":
+        raise SipmailError("this is SIP, but no INVITE")
+    return found
 
 
 def guess_trunk(request: Request, config: Config, source: str | None = None) -> Guess:

@@ -157,7 +157,9 @@ def _target(request: Request, country: str | None) -> Iterator[Candidate]:
     target = None if isinstance(uri, OtherUri) else uri.params.get("target")
     if target:
         text = unescape(target)
-        number = number_of(_parsed(text if ":" in text else f"sip:{text}"), country)
+        if ":" not in text:
+            text = f"sip:{text}" if "@" in text else f"sip:{text}@invalid"
+        number = number_of(_parsed(text), country)
         yield Candidate(Rule.TARGET, number, reason=from_cause(_cause(uri)))
 
 

@@ -1,0 +1,160 @@
+"""INVITEs as the products of the field send them: which mailbox, who calls, why.
+
+The files in `data/` are written after the products' documentation and published traces; addresses
+and names are made up. What is expected was read off them by a person.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from sipmail.sip.message import check
+from sipmail.spool.message import Caller
+from sipmail.voicemail.caller import caller
+from sipmail.voicemail.reason import Reason
+from sipmail.voicemail.routing import Directory, Rule
+from tests.voicemail.office import DATA, office, recorded
+
+WITHHELD = Caller(withheld=True)
+SALES, SERVICE = "+48221234567", "+48223334455"
+
+# file: mailbox, the rule that chose it, the called number, the reason, the caller
+EXPECTED = {
+    "3cx-forwarded-to": (
+        ("service", Rule.TO, "202", Reason.UNKNOWN),
+        Caller("+48223001122", "Firma ABC Sp. z o.o."),
+    ),
+    "3cx-sip-trunk-did": (
+        ("sales", Rule.REQUEST_URI, SALES, Reason.UNKNOWN),
+        Caller("+491701234567"),
+    ),
+    "asterisk-chan-sip-busy": (
+        ("service", Rule.DIVERSION, "202", Reason.BUSY),
+        Caller("+48600123456", "KOWALSKI JAN"),
+    ),
+    "asterisk-pjsip-do-not-disturb": (
+        ("service", Rule.DIVERSION, "202", Reason.UNAVAILABLE),
+        Caller("205", "Jan"),
+    ),
+    "asterisk-pjsip-no-answer": (
+        ("sales", Rule.DIVERSION, "201", Reason.NO_ANSWER),
+        Caller("+48600123456", "Anna Nowak"),
+    ),
+    "asterisk-pjsip-withheld": (("sales", Rule.DIVERSION, "201", Reason.NO_ANSWER), WITHHELD),
+    "avaya-ip-office-target": (
+        ("service", Rule.REQUEST_URI, "202", Reason.UNKNOWN),
+        Caller("210", "Extn210"),
+    ),
+    "avaya-session-manager-coverage": (
+        ("sales", Rule.HISTORY_INFO, "201", Reason.BUSY),
+        Caller("5001", "Lech Wolny"),
+    ),
+    "broadworks-no-answer": (
+        ("sales", Rule.DIVERSION, SALES, Reason.NO_ANSWER),
+        Caller("+48603444555", "Pawel Maj"),
+    ),
+    "carrier-phone-context": (
+        ("sales", Rule.REQUEST_URI, SALES, Reason.UNKNOWN),
+        Caller("+48608999000"),
+    ),
+    "cisco-cube-carrier": (
+        ("sales", Rule.DIVERSION, SALES, Reason.BUSY),
+        Caller("+48602333444"),
+    ),
+    "cucm-no-answer-late-offer": (
+        ("service", Rule.DIVERSION, "202", Reason.NO_ANSWER),
+        Caller("1112", "Jan Nowak"),
+    ),
+    "cucm-operator-forwards": (
+        ("sales", Rule.DIVERSION, "201", Reason.BUSY),
+        Caller("+48600123456"),
+    ),
+    "freepbx-ring-group": (
+        ("sales", Rule.REQUEST_URI, "201", Reason.UNKNOWN),
+        Caller("+48600123456"),
+    ),
+    "freeswitch-privacy-full": (("sales", Rule.REQUEST_URI, "201", Reason.UNKNOWN), WITHHELD),
+    "fritzbox-p-called-party-id": (
+        ("home", Rule.CALLED_PARTY, "**622", Reason.UNKNOWN),
+        Caller("+48602333444", "Ewa Lis"),
+    ),
+    "fritzbox-withheld": (("home", Rule.CALLED_PARTY, "**622", Reason.UNKNOWN), WITHHELD),
+    "fusionpbx-unconditional": (
+        ("service", Rule.DIVERSION, SERVICE, Reason.UNCONDITIONAL),
+        Caller("+48602333444", "MARIA WISNIEWSKA"),
+    ),
+    "grandstream-ucm-time-of-day": (
+        ("service", Rule.DIVERSION, "202", Reason.UNCONDITIONAL),
+        Caller("+48221110000", "Biuro Rachunkowe"),
+    ),
+    "ims-history-info-not-reachable": (
+        ("service", Rule.HISTORY_INFO, SERVICE, Reason.UNAVAILABLE),
+        Caller("+48604555666"),
+    ),
+    "kamailio-diversion-module": (
+        ("sales", Rule.DIVERSION, "201", Reason.BUSY),
+        Caller("+48600123456", "Anna"),
+    ),
+    "kamailio-rfc4458-target": (
+        ("sales", Rule.TARGET, "201", Reason.NO_ANSWER),
+        Caller("+48602333444"),
+    ),
+    "metaswitch-tel-uris": (
+        ("sales", Rule.DIVERSION, SALES, Reason.NO_ANSWER),
+        Caller("+48607888999", "Olga"),
+    ),
+    "openscape-compact-forms": (
+        ("sales", Rule.REQUEST_URI, "201", Reason.NO_ANSWER),
+        Caller("410", "Nowak, Zenon"),
+    ),
+    "opensips-uac-diversion": (
+        ("sales", Rule.REQUEST_URI, SALES, Reason.UNCONDITIONAL),
+        Caller("+48602333444"),
+    ),
+    "polish-carrier-without-plus": (
+        ("sales", Rule.REQUEST_URI, SALES, Reason.UNKNOWN),
+        Caller("+48605666777"),
+    ),
+    "ribbon-sonus-isup": (
+        ("sales", Rule.DIVERSION, SALES, Reason.UNKNOWN),
+        Caller("+48606777888", "WOJCIK T"),
+    ),
+    "softphone-sip-address": (
+        ("sales", Rule.REQUEST_URI, "sprzedaz", Reason.UNKNOWN),
+        Caller("zofia@example.org", "Zofia Dąb"),
+    ),
+    "teams-direct-routing": (
+        ("service", Rule.HISTORY_INFO, SERVICE, Reason.UNCONDITIONAL),
+        Caller("+48609000111", "Agata Sowa"),
+    ),
+    "twilio-elastic-trunk": (
+        ("sales", Rule.REQUEST_URI, SALES, Reason.UNCONDITIONAL),
+        Caller("+14155550123"),
+    ),
+    "yeastar-iso-8859-2": (
+        ("sales", Rule.REQUEST_URI, "201", Reason.UNKNOWN),
+        Caller("+48601222333", "Wiesław Żółć"),
+    ),
+}
+
+
+def test_every_file_is_expected() -> None:
+    assert sorted(path.stem for path in DATA.glob("*.sip")) == sorted(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_invite(name: str) -> None:
+    request = recorded(name)
+    check(request)
+    match = Directory(office()).find(request, None)
+    assert match is not None
+    found = (match.mailbox.key, match.rule, match.called, match.reason)
+    assert (found, caller(request, "PL")) == EXPECTED[name]
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_the_files_are_whole(name: str) -> None:
+    data = (DATA / f"{name}.sip").read_bytes()
+    head, _, body = data.partition(b"\r\n\r\n")
+    assert b"\n" not in head.replace(b"\r\n", b"")
+    assert f": {len(body)}".encode() == head[-len(f": {len(body)}") :]
