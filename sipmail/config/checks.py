@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from sipmail.config import tree
 from sipmail.config.model import Limits, Mail, Mailbox, Rtp, Sip, Trunk
 from sipmail.config.suggest import did_you_mean
-from sipmail.config.values import format_duration
+from sipmail.config.values import Network, format_duration
 
 # How many calls a port range must be able to carry for each that is allowed: see Rtp.ports.
 _PORTS_A_CALL = 2
@@ -106,6 +106,7 @@ def _listeners(sections: Sections) -> Iterator[Finding]:
 
 def _trunks(sections: Sections) -> Iterator[Finding]:
     mailboxes = sections.root.names("mailboxes")
+    callers: dict[Network, str] = {}
     for name, trunk in sections.trunks.items():
         path: tree.Path = ("sip", "trunks", name)
         if trunk.registrar is None and not trunk.accept_from:
@@ -121,6 +122,11 @@ def _trunks(sections: Sections) -> Iterator[Finding]:
             text = f"there is no mailbox {trunk.mailbox!r}{hint}"
             yield Finding((*path, "mailbox"), text)
         for index, network in enumerate(trunk.accept_from):
+            # Trunks that register are told apart by their Contact, whoever calls.
+            other = callers.setdefault(network, name) if trunk.registrar is None else name
+            if other != name:
+                text = f"{network} stands in trunk {other} too, which gets its calls: remove one"
+                yield Finding((*path, "accept_from", index), text)
             if network.prefixlen == 0 and trunk.password is None:
                 text = (
                     f"{network} lets anybody leave messages: write the provider's addresses,"

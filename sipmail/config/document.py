@@ -30,8 +30,8 @@ except ImportError:  # PyYAML without libyaml: the same rules, slower
 
 _TAG = "tag:yaml.org,2002:"
 _FILE = "!file"
-_WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
-_DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\.[0-9]+")
+_WHOLE = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})")
+_DECIMAL = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,17})\.[0-9]{1,17}")
 _VARIABLE = re.compile(r"\$(?:\$|\{([^}]*)(\}?))")
 _VARIABLE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRETS = ("password", "secret", "pin", "token")
@@ -79,7 +79,9 @@ class _Reader:
         try:
             node = yaml.compose(self._text, Loader=_Loader)
             if node is None:
-                self._wrong(start, (), "the file is empty: see sipmail.example.yaml, or run init")
+                self._wrong(
+                    start, (), "the file is empty: see sipmail.example.yaml, or run sipmail init"
+                )
                 return None
             if not isinstance(node, MappingNode):
                 self._wrong(_place(node), (), "the file must begin with keys, like `language: pl`")
@@ -167,7 +169,6 @@ class _Reader:
 
     def _scalar(self, node: ScalarNode, path: tree.Path) -> tree.Scalar:
         place, text = _place(node), str(node.value)
-        quoted = "" if _is_secret(path) else f': "{text}"'
         value: str | int | float | bool | None = None
         match node.tag.removeprefix(_TAG):
             case "str" | "value":
@@ -185,8 +186,9 @@ class _Reader:
                     self._wrong(place, path, problem)
                     value = comment
             case "int" | "float" | "timestamp":
-                shown = "this" if _is_secret(path) else text
-                problem = f"YAML reads {shown} as {_kind(node)}: put it in quotes{quoted}"
+                problem = f'YAML reads {text} as {_kind(node)}: put it in quotes: "{text}"'
+                if _is_secret(path):
+                    problem = "YAML reads this as something else: put it in quotes"
                 self._wrong(place, path, problem)
                 value = text
             case tag if tag == _FILE:

@@ -96,7 +96,10 @@ def _timezone(value: object) -> ZoneInfo:
             return ZoneInfo(value)
         except (ValueError, OSError, LookupError):
             pass
-        hint = did_you_mean(value, available_timezones())
+        known = available_timezones()
+        if not known:
+            raise ValueError("this machine knows no time zones: install tzdata (apt or pip)")
+        hint = did_you_mean(value, known)
         raise ValueError(f"the time zone {value!r} is unknown{hint or ': write Europe/Warsaw'}")
     raise ValueError("a time zone is wanted here: write it like Europe/Warsaw")
 

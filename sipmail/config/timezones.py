@@ -6,9 +6,14 @@ import os
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from sipmail.errors import ConfigError, Problem
+
 
 def local_timezone() -> ZoneInfo:
-    """What `TZ` or `/etc/localtime` say; UTC where neither names a zone."""
+    """What `TZ` or `/etc/localtime` say; UTC where neither names a zone.
+
+    Raises ConfigError on a machine that has no time zones at all.
+    """
     link = Path("/etc/localtime")
     linked = os.path.realpath(link).partition("zoneinfo/")[2] if link.is_symlink() else ""
     for name in (os.environ.get("TZ", "").removeprefix(":"), linked, "UTC"):
@@ -17,4 +22,5 @@ def local_timezone() -> ZoneInfo:
                 return ZoneInfo(name)
             except (ValueError, OSError, LookupError):
                 continue
-    raise ValueError("this machine has no time zones: install tzdata (apt install tzdata)")
+    text = "this machine knows no time zones: install tzdata (apt or pip)"
+    raise ConfigError([Problem("/usr/share/zoneinfo", 0, 0, "", text)])

@@ -68,8 +68,8 @@ def test_the_same_as_the_safe_loader() -> None:
         ("a: 1:30", '1:4: a: YAML reads 1:30 as hours and minutes: put it in quotes: "1:30"'),
         ("a: 1:30.5", '1:4: a: YAML reads 1:30.5 as hours and minutes: put it in quotes: "1:30.5"'),
         ("a: .inf", '1:4: a: YAML reads .inf as a number: put it in quotes: ".inf"'),
-        ("pin: 2026-11-11", "1:6: pin: YAML reads this as a date: put it in quotes"),
-        ("password: 0123", "1:11: password: YAML reads this as the number 83: put it in quotes"),
+        ("pin: 2026-11-11", "1:6: pin: YAML reads this as something else: put it in quotes"),
+        ("password: 0123", "1:11: password: YAML reads this as something else: put it in quotes"),
         ("a: #", '1:3: a: a # begins a comment, so nothing is left: put it in quotes: "#"'),
         ("a: #1", '1:3: a: a # begins a comment, so nothing is left: put it in quotes: "#1"'),
         ("pin: #x", "1:5: pin: a # begins a comment, so nothing is left: put it in quotes"),
@@ -91,6 +91,12 @@ def test_what_yaml_would_turn_into_something_else(text: str, problem: str) -> No
 @pytest.mark.parametrize("text", ["a: # a comment", "a:\n", "a: ~", "a: ## comment", "a: null #x"])
 def test_nothing_may_be_written(text: str) -> None:
     assert parse(text) == ({"a": None}, [])
+
+
+def test_a_number_without_end_is_text() -> None:
+    for digits in (19, 5000):
+        (problem,) = parse("a: " + "1" * digits)[1]
+        assert problem.endswith('as a number: put it in quotes: "' + "1" * digits + '"')
 
 
 def test_the_environment() -> None:

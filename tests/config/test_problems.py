@@ -157,6 +157,9 @@ MAILBOX = "users: [anna]"
          " for a trunk that does not register"),
         ("accept_from: [198.51.100.0/24]", "registrar: sip:pbx.example.com",
          "4:5: sip.trunks.carrier: a registrar needs an account: write username: too"),
+        ("carrier:", "other: {accept_from: [198.51.100.0/24]}\n    carrier:",
+         "6:21: sip.trunks.carrier.accept_from: 198.51.100.0/24 stands in trunk other too,"
+         " which gets its calls: remove one"),
         ("accept_from", "mailbox: sale\n      accept_from", "5:16: sip.trunks.carrier.mailbox:"
          " there is no mailbox 'sale': did you mean sales?"),
         ("  maildir: mail\n", "", "6:1: mail: the e-mails have nowhere to go:"
