@@ -98,8 +98,7 @@ class _Reader:
         return root
 
     def _wrong(self, place: tree.Place, path: tree.Path, text: str) -> None:
-        key = tree.dotted(path)
-        self.problems.append(Problem(self._file, place.line, place.column, key, text))
+        self.problems.append(tree.problem(self._file, place, path, text))
 
     def _value(self, node: Node, path: tree.Path) -> tree.Value:
         self._values += 1
@@ -244,10 +243,8 @@ class _Reader:
         if not text.strip():
             self._wrong(place, path, f"the file {file} is empty: write the value in it")
         if _is_secret(path) and mode & stat.S_IROTH:
-            text_of_warning = f"everybody can read {file}: chmod 600 it"
-            self.warnings.append(
-                Problem(self._file, place.line, place.column, tree.dotted(path), text_of_warning)
-            )
+            warning = f"everybody can read {file}: chmod 600 it"
+            self.warnings.append(tree.problem(self._file, place, path, warning))
         return text.removesuffix("\n").removesuffix("\r")
 
 

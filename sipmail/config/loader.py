@@ -144,9 +144,7 @@ class _Loading:
             place = value.place
         if (place.line, place.column) in self._unread:
             return
-        problem = Problem(
-            str(self._path), place.line, place.column, tree.dotted(path), finding.text
-        )
+        problem = tree.problem(str(self._path), place, path, finding.text)
         known = self._warnings if finding.warning else self._problems
         if problem not in known:
             known.append(problem)

@@ -6,10 +6,15 @@ Rules: a mapping's keys are text; `path` says where something was written, and s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from sipmail.errors import Problem
+
 Path = tuple[str | int, ...]
+
+_BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,12 @@ class Mapping:
 
 
 Value = Scalar | Items | Mapping
+
+
+def problem(file: str, place: Place, path: Path, text: str) -> Problem:
+    """A problem on one line, whatever is repeated in it from the file."""
+    key = _BREAKS.sub(" ", dotted(path))
+    return Problem(file, place.line, place.column, key, _BREAKS.sub(" ", text))
 
 
 def plain(value: Value) -> object:

@@ -249,6 +249,17 @@ def test_a_secret_is_never_repeated(problems: Problems) -> None:
             assert part not in found[0]
 
 
+def test_a_problem_is_one_line(problems: Problems) -> None:
+    change = (MAILBOX, MAILBOX + '\n    "a\\nb\\e": x\n    attachment: "m\\np\\u2028 3"')
+    assert problems(change) == [
+        "16:5: mailboxes.sales.a b : unknown key: the keys here are name, numbers, users, emails,"
+        " reply_to, answer_after, language, greeting, hours, record, attachment, after,"
+        " missed_calls",
+        "17:17: mailboxes.sales.attachment: m p  3 is not possible here:"
+        " write mp3, wav, ulaw, alaw, flac, opus; did you mean mp3?",
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
