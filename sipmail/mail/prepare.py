@@ -14,14 +14,13 @@ import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sipmail.mail.recording import sound_of
-
 from sipmail.config.model import Address, Config
 from sipmail.errors import SipmailError, SpoolError
 from sipmail.mail import attempt
 from sipmail.mail.compose import Attachment, compose, compose_notice
 from sipmail.mail.deliver import Envelope
 from sipmail.mail.recipients import everyone, recipients, settle
+from sipmail.mail.recording import sound_of
 from sipmail.spool.message import Kind, Message
 from sipmail.spool.recovery import interrupted
 from sipmail.spool.spool import Spool, State
@@ -150,7 +149,7 @@ def _prepare_message(
         raise _Hindrance(why, for_admin=True)
     audio: Attachment | None = None
     if message.recorded and message.kind is Kind.MESSAGE:
-        message, audio = sound_of(folder, message, mailbox)
+        message, audio = sound_of(spool, message, mailbox)
     if message.kind is Kind.MISSED and not mailbox.missed_calls:
         _must_save(spool, message)
         return move(spool, message, State.DONE, now)

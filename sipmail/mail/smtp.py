@@ -219,7 +219,7 @@ class SmtpDelivery:
         where = f"{self._settings.host}:{self._settings.port}"
         if isinstance(error, ssl.SSLCertVerificationError):
             text = f"the certificate of {where} is not trusted: {error.verify_message}"
-        elif isinstance(error, TimeoutError):
+        elif isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
             text = f"{where} did not answer in time"
         elif isinstance(error, socket.gaierror):
             text = f"the name {self._settings.host} cannot be resolved: {error.strerror}"

@@ -1,0 +1,359 @@
+"""SMTP against aiosmtpd and against a server that misbehaves on purpose; Maildir."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from sipmail.config.model import Smtp
+from sipmail.mail.deliver import Envelope, delivery_for, one_line
+from sipmail.mail.maildir import MaildirDelivery
+from sipmail.mail.smtp import SmtpDelivery
+from tests.mail.scripted import BODY, CLOSE, HANG, HELLO, MESSAGE, Script, Scripted
+from tests.support.smtp import SmtpServer
+
+ANNA, JAN, EVA = "anna@sipmail.test", "jan@sipmail.test", "eva@sipmail.test"
+DATA = b"Subject: x\r\n\r\n.hidden dot\r\ntext\r\n"
+CERTIFICATE = Path(__file__).parent / "data" / "localhost.crt"
+
+
+def envelope(*recipients: str, data: bytes = DATA) -> Envelope:
+    return Envelope("20261123T120000000000-ab", "voicemail@sipmail.test", recipients, data)
+
+
+def settings(server: SmtpServer | Scripted, **changes: object) -> Smtp:
+    facts = {"host": server.host, "port": server.port, "security": "none", "timeout": 5.0}
+    return Smtp.model_validate({**facts, **changes})
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[..., Scripted]]:
+    """`scripted(*scripts)`: a server with a script for each connection."""
+    servers: list[Scripted] = []
+
+    def make(*scripts: Script) -> Scripted:
+        servers.append(Scripted(*scripts))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def deliver() -> Iterator[Callable[..., SmtpDelivery]]:
+    """`deliver(server, **settings)`: a delivery that is closed at the end."""
+    made: list[SmtpDelivery] = []
+
+    def make(server: SmtpServer | Scripted, **changes: object) -> SmtpDelivery:
+        made.append(SmtpDelivery(settings(server, **changes)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+Deliver = Callable[..., SmtpDelivery]
+MakeScripted = Callable[..., Scripted]
+
+
+def test_everybody_gets_it_as_it_is(smtp_server: SmtpServer, deliver: Deliver) -> None:
+    outcomes = deliver(smtp_server).send(envelope(ANNA, JAN))
+    assert [(address, one.ok, one.answer) for address, one in outcomes.items()] == [
+        (ANNA, True, "250 OK"),
+        (JAN, True, "250 OK"),
+    ]
+    (message,) = smtp_server.delivered
+    assert message.sender == "voicemail@sipmail.test"
+    assert message.recipients == (ANNA, JAN)
+    assert message.data == DATA
+
+
+def test_each_recipient_has_its_own_answer(smtp_server: SmtpServer, deliver: Deliver) -> None:
+    answers = {ANNA: "250 OK", JAN: "451 4.7.1 greylisted", EVA: "550 5.1.1 no such user"}
+    smtp_server.on_recipient = lambda address: answers[address]
+    outcomes = deliver(smtp_server).send(envelope(ANNA, JAN, EVA))
+    assert {address: (one.ok, one.temporary) for address, one in outcomes.items()} == {
+        ANNA: (True, False),
+        JAN: (False, True),
+        EVA: (False, False),
+    }
+    assert not any(one.server for one in outcomes.values())
+    assert outcomes[EVA].answer == "550 5.1.1 no such user"
+    assert smtp_server.delivered[0].recipients == (ANNA,)
+
+
+def test_nobody_accepted_sends_nothing_and_keeps_the_connection(
+    smtp_server: SmtpServer, deliver: Deliver
+) -> None:
+    delivery = deliver(smtp_server)
+    smtp_server.on_recipient = lambda address: "452 full"
+    assert not delivery.send(envelope(ANNA))[ANNA].ok
+    assert smtp_server.attempts == 0
+    smtp_server.on_recipient = lambda address: "250 OK"
+    assert delivery.send(envelope(ANNA))[ANNA].ok
+
+
+@pytest.mark.parametrize(("answer", "temporary"), [("451 later", True), ("554 spam", False)])
+def test_the_answer_to_the_data_counts_for_those_who_were_accepted(
+    smtp_server: SmtpServer, deliver: Deliver, answer: str, temporary: bool
+) -> None:
+    smtp_server.on_recipient = lambda address: "450 later" if address == JAN else "250 OK"
+    smtp_server.on_data = lambda recipients: answer
+    outcomes = deliver(smtp_server).send(envelope(ANNA, JAN))
+    assert (outcomes[ANNA].ok, outcomes[ANNA].temporary) == (False, temporary)
+    assert outcomes[ANNA].answer == answer
+    assert outcomes[JAN].temporary
+
+
+def test_a_connection_serves_many_and_ends_with_quit(scripted: MakeScripted) -> None:
+    server = scripted([*HELLO, *MESSAGE, *MESSAGE, ("QUIT", "221 bye")])
+    delivery = SmtpDelivery(settings(server))
+    for _ in range(2):
+        assert delivery.send(envelope(ANNA))[ANNA].answer == "250 taken"
+    delivery.close()
+    delivery.close()
+    assert server.connections == 1
+    server.stop()
+    assert "quit" in server.lines
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        [("MAIL", CLOSE)],
+        [("MAIL", "421 closing")],
+        [("MAIL", "250 ok"), ("RCPT", "421 closing")],
+        [("MAIL", "250 ok"), ("RCPT", CLOSE)],
+    ],
+)
+def test_a_connection_that_grew_old_is_replaced_silently(
+    scripted: MakeScripted, deliver: Deliver, end: Script
+) -> None:
+    server = scripted([*HELLO, *MESSAGE, *end], [*HELLO, *MESSAGE])
+    delivery = deliver(server)
+    for _ in range(2):
+        outcome = delivery.send(envelope(ANNA))[ANNA]
+        assert (outcome.ok, outcome.answer) == (True, "250 taken")
+    assert server.connections == 2
+
+
+def test_a_fresh_connection_is_not_tried_again(scripted: MakeScripted, deliver: Deliver) -> None:
+    server = scripted([*HELLO, ("MAIL", "421 too busy")])
+    outcome = deliver(server).send(envelope(ANNA))[ANNA]
+    assert (outcome.temporary, outcome.server, outcome.answer) == (True, True, "421 too busy")
+
+
+def test_no_answer_to_the_data_is_never_repeated_silently(
+    scripted: MakeScripted, deliver: Deliver
+) -> None:
+    lost: Script = [("MAIL", "250 ok"), ("RCPT", "250 ok"), ("DATA", "354 go"), (BODY, CLOSE)]
+    server = scripted([*HELLO, *MESSAGE, *lost], [*HELLO, *MESSAGE])
+    delivery = deliver(server)
+    assert delivery.send(envelope(ANNA))[ANNA].ok
+    outcome = delivery.send(envelope(ANNA))[ANNA]
+    assert (outcome.ok, outcome.temporary, outcome.server) == (False, True, True)
+    assert outcome.answer.startswith("no answer to the message:")
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "answer"),
+    [
+        ([(None, "554 go away")], "554 go away"),
+        ([(None, "421 too many")], "421 too many"),
+        ([*HELLO, ("MAIL", "530 authenticate first")], "530 authenticate first"),
+        ([*HELLO, ("MAIL", "451 database")], "451 database"),
+    ],
+)
+def test_trouble_with_everything_is_temporary(
+    scripted: MakeScripted, deliver: Deliver, script: Script, answer: str
+) -> None:
+    outcomes = deliver(scripted(script)).send(envelope(ANNA, JAN))
+    assert {(one.ok, one.temporary, one.answer) for one in outcomes.values()} == {
+        (False, True, answer)
+    }
+
+
+def test_a_refused_sender_or_size_is_final(scripted: MakeScripted, deliver: Deliver) -> None:
+    server = scripted([*HELLO, ("MAIL", "552 5.3.4 too big")])
+    outcome = deliver(server).send(envelope(ANNA))[ANNA]
+    assert (outcome.ok, outcome.temporary) == (False, False)
+
+
+def test_a_slow_server_is_left_after_the_timeout(scripted: MakeScripted, deliver: Deliver) -> None:
+    server = scripted([*HELLO, ("MAIL", HANG)])
+    outcome = deliver(server, timeout=0.2).send(envelope(ANNA))[ANNA]
+    assert (outcome.temporary, outcome.server) == (True, True)
+    assert "did not answer in time" in outcome.answer
+
+
+def test_no_server_is_temporary(smtp_server: SmtpServer, deliver: Deliver) -> None:
+    smtp_server.go()
+    outcome = deliver(smtp_server).send(envelope(ANNA))[ANNA]
+    assert (outcome.temporary, outcome.server) == (True, True)
+    assert "Connection refused" in outcome.answer
+    smtp_server.come()
+
+
+def test_no_such_host_is_temporary(smtp_server: SmtpServer, deliver: Deliver) -> None:
+    outcome = deliver(smtp_server, host="mail.invalid").send(envelope(ANNA))[ANNA]
+    assert (outcome.temporary, outcome.server) == (True, True)
+
+
+def test_eight_bits_and_the_size_are_announced(scripted: MakeScripted, deliver: Deliver) -> None:
+    hello: Script = [(None, "220 x"), ("EHLO", "250-x\r\n250-SIZE 100\r\n250 8BITMIME")]
+    server = scripted([*hello, *MESSAGE])
+    deliver(server).send(envelope(ANNA, data="Subject: x\r\n\r\nżółć\r\n".encode()))
+    assert "mail FROM:<voicemail@sipmail.test> SIZE=24 BODY=8BITMIME" in server.lines
+
+
+def test_an_address_beyond_ascii_needs_a_server_that_takes_it(
+    scripted: MakeScripted, deliver: Deliver
+) -> None:
+    server = scripted([*HELLO, *MESSAGE])
+    outcomes = deliver(server).send(envelope("łoś@sipmail.test", ANNA))
+    assert (outcomes["łoś@sipmail.test"].ok, outcomes["łoś@sipmail.test"].temporary) == (
+        False,
+        False,
+    )
+    assert outcomes[ANNA].ok
+    hello: Script = [(None, "220 x"), ("EHLO", "250-x\r\n250 SMTPUTF8")]
+    server = scripted([*hello, *MESSAGE])
+    assert deliver(server).send(envelope("łoś@sipmail.test"))["łoś@sipmail.test"].ok
+    assert "rcpt TO:<łoś@sipmail.test>" in server.lines
+
+
+# --- security ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trusted(monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """The server's context; its certificate is trusted here."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATE, CERTIFICATE.with_suffix(".key"))
+    return context
+
+
+@pytest.fixture
+def secure_server(trusted: ssl.SSLContext) -> Iterator[SmtpServer]:
+    """A server that wants STARTTLS and a login."""
+    server = SmtpServer(username="voicemail", password="s3cret", tls=trusted).start()
+    yield server
+    server.stop()
+
+
+def test_starttls_and_login(secure_server: SmtpServer, deliver: Deliver) -> None:
+    delivery = deliver(
+        secure_server,
+        host="localhost",
+        security="starttls",
+        username="voicemail",
+        password=SecretStr("s3cret"),
+    )
+    outcome = delivery.send(envelope(ANNA))[ANNA]
+    assert (outcome.ok, outcome.answer) == (True, "250 OK")
+
+
+def test_a_refused_login_is_temporary_and_the_password_is_not_said(
+    secure_server: SmtpServer, deliver: Deliver
+) -> None:
+    delivery = deliver(
+        secure_server,
+        host="localhost",
+        security="starttls",
+        username="voicemail",
+        password=SecretStr("wrong-password"),
+    )
+    outcome = delivery.send(envelope(ANNA))[ANNA]
+    assert (outcome.ok, outcome.temporary, outcome.server) == (False, True, True)
+    assert outcome.answer.startswith("535 ")
+    assert "wrong-password" not in outcome.answer
+
+
+def test_a_server_that_quotes_the_password_is_cut_short(
+    scripted: MakeScripted, deliver: Deliver
+) -> None:
+    hello: Script = [(None, "220 x"), ("EHLO", "250-x\r\n250 AUTH PLAIN")]
+    # base64 of NUL "voicemail" NUL "s3cret"
+    quoted = "AHZvaWNlbWFpbABzM2NyZXQ="
+    server = scripted([*hello, ("AUTH", f"535 no: {quoted} is s3cret")])
+    delivery = deliver(server, username="voicemail", password=SecretStr("s3cret"))
+    assert delivery.send(envelope(ANNA))[ANNA].answer == "535 no: *** is ***"
+
+
+def test_a_certificate_of_somebody_else_is_refused(
+    secure_server: SmtpServer, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    outcome = deliver(secure_server, host="localhost", security="starttls").send(envelope(ANNA))
+    assert outcome[ANNA].temporary
+    assert "is not trusted" in outcome[ANNA].answer
+
+
+def test_no_starttls_no_mail(smtp_server: SmtpServer, deliver: Deliver) -> None:
+    outcome = deliver(smtp_server, security="starttls").send(envelope(ANNA))[ANNA]
+    assert (outcome.temporary, outcome.server) == (True, True)
+    assert "does not offer STARTTLS" in outcome.answer
+    assert smtp_server.attempts == 0
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+def test_an_answer_is_one_printable_line() -> None:
+    assert one_line(b"2.0.0 ok\r\n second \x1b[31mline\xff") == "2.0.0 ok second ?[31mline\ufffd"
+    assert len(one_line("x" * 5000)) == 400
+
+
+# --- Maildir ----------------------------------------------------------------------------------
+
+
+def test_a_maildir_gets_one_file_however_often(tmp_path: Path) -> None:
+    delivery = MaildirDelivery(tmp_path / "mail")
+    outcomes = delivery.send(envelope(ANNA, JAN))
+    assert all(one.ok for one in outcomes.values())
+    assert set(outcomes) == {ANNA, JAN}
+    (path,) = (tmp_path / "mail" / "new").iterdir()
+    assert path.read_bytes() == DATA.replace(b"\r\n", b"\n")
+    assert path.stat().st_mode & 0o777 == 0o600
+    delivery.send(envelope(ANNA, JAN))
+    assert list((tmp_path / "mail" / "new").iterdir()) == [path]
+    read = path.rename(tmp_path / "mail" / "cur" / f"{path.name}:2,S")
+    assert delivery.send(envelope(ANNA))[ANNA].answer.endswith(read.name)
+    assert list((tmp_path / "mail" / "new").iterdir()) == []
+    assert list((tmp_path / "mail" / "tmp").iterdir()) == []
+
+
+def test_the_standard_library_reads_the_maildir(tmp_path: Path) -> None:
+    import mailbox
+
+    MaildirDelivery(tmp_path / "mail").send(envelope(ANNA))
+    box = mailbox.Maildir(tmp_path / "mail", create=False)
+    (message,) = box
+    assert message["Subject"] == "x"
+
+
+def test_a_maildir_that_cannot_be_written_is_temporary(tmp_path: Path) -> None:
+    (tmp_path / "mail").write_text("a file")
+    outcome = MaildirDelivery(tmp_path / "mail").send(envelope(ANNA))[ANNA]
+    assert (outcome.ok, outcome.temporary, outcome.server) == (False, True, True)
+
+
+def test_smtp_goes_before_the_maildir(tmp_path: Path, smtp_server: SmtpServer) -> None:
+    from sipmail.config.model import Mail
+    from sipmail.errors import DeliveryError
+
+    both = Mail.model_construct(smtp=settings(smtp_server), maildir=tmp_path)
+    assert isinstance(delivery_for(both), SmtpDelivery)
+    assert isinstance(
+        delivery_for(Mail.model_construct(smtp=None, maildir=tmp_path)), MaildirDelivery
+    )
+    with pytest.raises(DeliveryError):
+        delivery_for(Mail.model_construct(smtp=None, maildir=None))
