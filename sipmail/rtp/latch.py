@@ -68,10 +68,9 @@ class Latch:
         """Whether the latched source has been silent so long that another may carry on."""
         return self.source is not None and now - self._last >= RELATCH_SECONDS
 
-    def heard(self, now: float, ssrc: int) -> None:
-        """Packets of `ssrc` from the latched source were taken past `feed`, by a batch."""
+    def heard(self, now: float) -> None:
+        """Packets that carry on the stream of the latched source were taken without `feed`."""
         self._last = now
-        self._ssrc = ssrc
 
     def feed(self, source: Address, packet: bytes, now: float) -> list[bytes]:
         """Offers one datagram; returns the packets to take, in order: none, it, or it and those

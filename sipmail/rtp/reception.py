@@ -59,6 +59,11 @@ class Reception:
         """Packets expected less packets received, of all sources."""
         return self._earlier_lost + self._lost()
 
+    @property
+    def jitter_seconds(self) -> float:
+        """The jitter in seconds."""
+        return self.jitter / CLOCK_RATE
+
     def packet(self, ssrc: int, sequence: int) -> None:
         """Counts one packet (appendix A.1)."""
         if ssrc != self.ssrc:

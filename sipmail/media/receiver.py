@@ -1,0 +1,252 @@
+"""What a call hears: whose packets it takes, and the way of those packets into the journal.
+
+Rules:
+- once the negotiated address speaks, the socket is connected to it and the kernel does the
+  filtering. A source that was latched in its place is only compared with, batch by batch, so that
+  the negotiated address can win at any time;
+- packets that were queued before the socket was connected may be anyone's, so reading goes on
+  with addresses until the queue was empty once;
+- in the common case a batch goes from the kernel to the journal without being looked at packet by
+  packet: all have one size and carry on one stream. Anything else takes the slow path, which is
+  right for every packet;
+- after two seconds of silence the socket is opened again, for a far side that moved.
+
+The jitter is that of the last packet of each drain, whose arrival the kernel remembers; the time
+of the drain itself would say nothing. Where the kernel does not tell, it is 0.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+from sipmail.errors import MediaError
+from sipmail.media import silence
+from sipmail.media.batch import G711_20_MS, SLOTS, Batch, Layout, arrival, disconnect
+from sipmail.media.control import Control
+from sipmail.media.protocol import Leg
+from sipmail.media.recorder import Recorder
+from sipmail.rtp import journal
+from sipmail.rtp.event import DigitDetector
+from sipmail.rtp.latch import Address, Latch
+from sipmail.rtp.packet import HEADER, RtpPacket, is_rtcp
+from sipmail.rtp.reception import Reception
+
+_MOST_BATCHES = 8
+_PLAIN = 0x80  # version 2, no padding, no extension, no CSRC
+_TICKS = 1000
+
+
+class Receiver:
+    """The receiving side of one call; `tick` counts milliseconds."""
+
+    __slots__ = (
+        "_batch",
+        "_codecs",
+        "_control",
+        "_digits",
+        "_event",
+        "_latch",
+        "_layout",
+        "_prefix",
+        "_reception",
+        "_socket",
+        "_source",
+        "connected",
+        "heard",
+        "rejected",
+        "started",
+    )
+
+    def __init__(
+        self, sock: socket.socket, batch: Batch, reception: Reception, control: Control, tick: int
+    ) -> None:
+        """`sock` is bound to the RTP port; RTCP that comes on it is for `control`."""
+        self._socket = sock
+        self._batch = batch
+        self._reception = reception
+        self._control = control
+        self._latch = Latch()
+        self._digits = DigitDetector()
+        self._codecs: dict[int, str] = {}
+        self._event: int | None = None
+        self._layout = batch.layout(G711_20_MS, addressed=True)
+        self._prefix = b""
+        self._source = b""
+        self.connected = False
+        """Whether the kernel takes packets from the latched source only."""
+        self.heard = tick
+        """When the far side was last heard."""
+        self.started = False
+        """Whether a packet was taken yet."""
+        self.rejected = 0
+        """Datagrams that nobody wanted."""
+
+    @property
+    def latched(self) -> Address | None:
+        """The source whose packets are taken."""
+        return self._latch.source
+
+    @property
+    def target(self) -> Address | None:
+        """Where the far side is to be reached; None where nothing is known of it."""
+        return self._latch.source or self._latch.negotiated
+
+    def configure(self, leg: Leg) -> None:
+        """Takes packets by this answer from now on; raises MediaError for a host that is a name."""
+        try:
+            address = ip_address(leg.remote_host)
+        except ValueError:
+            raise MediaError(f"{leg.remote_host!r} is no IP address") from None
+        payloads = {leg.payload_type: leg.codec, **leg.payloads}
+        self._codecs = {
+            kind: name.upper()
+            for kind, name in payloads.items()
+            if name.upper() in silence.ENERGIES
+        }
+        self._event = leg.event_payload_type
+        kinds = {*payloads, leg.event_payload_type, leg.cn_payload_type}
+        known = leg.remote_port and not address.is_unspecified
+        self._latch.negotiate(
+            (str(address), leg.remote_port) if known else None,
+            {kind for kind in kinds if kind is not None},
+        )
+        self._prefix = b""
+        if self._latch.source is None:
+            self._open_up()
+
+    def drain(self, tick: int, recorder: Recorder | None) -> Sequence[str]:
+        """Takes every packet that the kernel holds; returns the digits that were pressed.
+
+        What is taken goes to `recorder`, where there is one; raises OSError where it cannot write.
+        """
+        pressed: Sequence[str] = ()
+        for _ in range(_MOST_BATCHES):
+            filtered = self.connected
+            layout = self._layout
+            count = layout.receive(self._socket)
+            if count and not self._take_run(layout, count, tick, recorder):
+                pressed = (*pressed, *self._take_singly(layout, count, tick, recorder))
+            if count < SLOTS and filtered == self.connected:
+                if filtered == self._layout.addressed:
+                    self._layout = self._batch.layout(self._layout.size, addressed=not filtered)
+                break
+        if self.connected and self._latch.quiet(tick / _TICKS):
+            self._open_up()
+        return pressed
+
+    def _take_run(self, layout: Layout, count: int, tick: int, recorder: Recorder | None) -> bool:
+        """Takes a batch as a whole; False where it is not one that carries on the stream."""
+        reception = self._reception
+        following = reception.sequence + 1 & 0xFFFF
+        if not layout.follows(count, self._prefix, following, self._source):
+            return False
+        latch = self._latch
+        if layout.addressed and not (latch.source and layout.only_from(count, latch.source)):
+            return False
+        reception.run(count)
+        came = arrival(self._socket)
+        if came is not None:
+            reception.arrival(came, layout.timestamp(count - 1))
+        latch.heard(tick / _TICKS)
+        self.heard = tick
+        if recorder is not None:
+            recorder.append(layout.records(count, recorder.milliseconds(tick)))
+            if recorder.measures:
+                codec = self._codecs[self._prefix[1]]
+                recorder.level(silence.levels(codec, layout.samples(count)), tick)
+        return True
+
+    def _take_singly(
+        self, layout: Layout, count: int, tick: int, recorder: Recorder | None
+    ) -> list[str]:
+        """Takes a batch packet by packet; returns the digits that were pressed."""
+        taken: list[bytes] = []
+        latch = self._latch
+        for index in range(count):
+            packet = layout.packet(index)
+            source = layout.source(index) if layout.addressed else latch.source
+            if source is None:
+                self.rejected += 1
+            elif is_rtcp(packet):
+                if self._control.take(packet, source, latch.source):
+                    self.heard = tick
+                else:
+                    self.rejected += 1
+            else:
+                packets = latch.feed(source, packet, tick / _TICKS)
+                self.rejected += 1 - len(packets)  # what was held back counted as rejected
+                taken += packets
+        if not taken:
+            return []
+        if not self.connected and latch.source == latch.negotiated:
+            self._connect()
+        self.heard = tick
+        self.started = True
+        pressed = [digit for packet in taken if (digit := self._look(packet))]
+        self._adapt(taken)
+        if recorder is not None:
+            self._record(recorder, taken, tick)
+        return pressed
+
+    def _look(self, packet: bytes) -> str | None:
+        """Counts a packet that was taken; returns the digit that begins with it, if one does."""
+        _, second, sequence, timestamp, ssrc = HEADER.unpack_from(packet)
+        self._reception.packet(ssrc, sequence)
+        if second & 0x7F != self._event:
+            return None
+        return self._digits.feed(ssrc, timestamp, _payload(packet))
+
+    def _adapt(self, packets: Sequence[bytes]) -> None:
+        """Expects from now on what the last packet of sound was like."""
+        for packet in reversed(packets):
+            kind = packet[1] & 0x7F
+            if kind in self._codecs:
+                break
+        else:
+            return
+        self._prefix = bytes((_PLAIN, kind)) if packet[0] == _PLAIN else b""
+        self._source = struct.pack(">I", self._reception.ssrc or 0)
+        if len(packet) != self._layout.size:
+            self._layout = self._batch.layout(len(packet), addressed=self._layout.addressed)
+
+    def _record(self, recorder: Recorder, packets: Sequence[bytes], tick: int) -> None:
+        recorder.append(journal.frame(packets, recorder.milliseconds(tick)))
+        if not recorder.measures:
+            return
+        levels = [
+            silence.packet_level(codec, payload)
+            for packet in packets
+            if (codec := self._codecs.get(packet[1] & 0x7F)) and (payload := _payload(packet))
+        ]
+        if levels:
+            recorder.level(levels, tick)
+
+    def _connect(self) -> None:
+        """The negotiated address speaks: the kernel is to take nobody else's packets."""
+        if self._latch.source is None:
+            return
+        for _ in range(2):  # an ICMP message for an earlier packet may be reported here
+            try:
+                self._socket.connect(self._latch.source)
+            except OSError:
+                continue
+            self.connected = True
+            return
+
+    def _open_up(self) -> None:
+        """Packets may come from anywhere again."""
+        if self.connected:
+            disconnect(self._socket)
+            self.connected = False
+        self._layout = self._batch.layout(self._layout.size, addressed=True)
+
+
+def _payload(packet: bytes) -> bytes:
+    """The payload of an RTP packet, empty where it is malformed."""
+    try:
+        return RtpPacket.parse(packet).payload
+    except ValueError:
+        return b""

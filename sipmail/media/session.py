@@ -1,0 +1,268 @@
+"""The media of one call: its sockets, what it hears, what it sends, and its limits.
+
+A session is a `Duty` of the wheel. Each time it comes round it drains the socket (every 20 ms
+until the first packet, then every 200 ms while recording, else every 500 ms), looks at digits and
+limits, and sends what is due: a silent packet a second while nothing plays, RTCP every 5 s.
+Its player is a `Stream` of the wheel while there is something to play and we are not on hold.
+Time is the wheel's tick, milliseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sipmail.media.batch import Batch
+from sipmail.media.control import Control
+from sipmail.media.player import Player
+from sipmail.media.prompts import Prompts
+from sipmail.media.protocol import (
+    Digit,
+    Event,
+    FirstPacket,
+    Leg,
+    Played,
+    RecordingEnded,
+    Statistics,
+    Timeout,
+)
+from sipmail.media.receiver import Receiver
+from sipmail.media.recorder import Recorder
+from sipmail.media.wheel import TICKS, Wheel
+from sipmail.rtp.reception import Reception
+
+UNTIL_FIRST_TICKS = 20
+RECORDING_TICKS = 200
+PLAYING_TICKS = 500
+SILENT_PACKET_TICKS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Studio:
+    """What all calls of a worker share."""
+
+    wheel: Wheel
+    batch: Batch
+    prompts: Prompts
+    emit: Callable[[Event], None]
+    wall: Callable[[], float]
+    """Unix time, seconds."""
+    random: Callable[[int], int]
+    """An unpredictable number of so many bits."""
+    timeout: float
+    """The RTP timeout, seconds."""
+
+
+class Session:
+    """One call; its sockets are its own and are closed with it."""
+
+    __slots__ = (
+        "_control",
+        "_leg",
+        "_on_wheel",
+        "_reception",
+        "_recorded",
+        "_recorder",
+        "_rtp",
+        "_silent_due",
+        "_started",
+        "_studio",
+        "_timed_out",
+        "call",
+        "due",
+        "player",
+        "port",
+        "receiver",
+    )
+
+    def __init__(
+        self, call: str, port: int, rtp: socket.socket, rtcp: socket.socket, studio: Studio
+    ) -> None:
+        """`rtp` and `rtcp` are bound to `port` and the one above, and do not block."""
+        self.call = call
+        self.port = port
+        self.due: int | None = None
+        self.player = Player(
+            rtp,
+            studio.prompts,
+            self._played,
+            ssrc=studio.random(32),
+            sequence=studio.random(15),
+            timestamp=studio.random(32),
+        )
+        self._studio = studio
+        self._rtp = rtp
+        self._reception = Reception()
+        self._control = Control(rtcp, rtp, self.player, self._reception, studio.random(64))
+        self.receiver = Receiver(
+            rtp, studio.batch, self._reception, self._control, studio.wheel.tick
+        )
+        self._leg: Leg | None = None
+        self._started = False
+        self._timed_out = False
+        self._silent_due = 0
+        self._on_wheel = False
+        self._recorder: Recorder | None = None
+        self._recorded = 0.0
+
+    def connect(self, leg: Leg) -> None:
+        """The answer of the far side, the first or another.
+
+        Raises MediaError where its host is a name, OSError where a prompt lacks the new codec.
+        """
+        tick = self._studio.wheel.tick
+        before = self._leg
+        if before is not None:
+            self._drain(tick)  # what came until now came under the old answer
+        self.receiver.configure(leg)
+        self._leg = leg
+        self._control.configure(leg, tick)
+        self.player.configure(leg)
+        self._aim()
+        self._leave()
+        self._join()
+        if before is None or before.receive != leg.receive:
+            self.receiver.heard = tick
+            self._timed_out = False
+        if before is None:
+            self._silent_due = tick
+            self._studio.wheel.schedule(self, UNTIL_FIRST_TICKS)
+
+    def play(self, prompts: Sequence[str], token: int) -> None:
+        """Adds prompts to what plays; raises OSError or ValueError where one is wrong."""
+        self.player.play(prompts, token)
+        self._join()
+
+    def record(self, path: str, maximum: float, silence: float, finish_keys: str) -> None:
+        """Begins a recording with the next packet that comes; raises OSError.
+
+        What came before is drained and dropped, except for the digits in it.
+        """
+        wheel = self._studio.wheel
+        self._drain(wheel.tick)
+        self._end_recording()
+        host, port, *_ = self._rtp.getsockname()
+        recorder = self._recorder = Recorder(
+            path,
+            wheel.tick,
+            self._studio.wall(),
+            maximum=maximum,
+            silence=silence,
+            finish_keys=finish_keys,
+            host=host,
+            port=port,
+        )
+        wheel.schedule(self, min(self._period(), recorder.remaining(wheel.tick)))
+
+    def stop(self) -> None:
+        """Ends playing and recording; every packet that came until now is in the journal.
+
+        Raises OSError where the journal could not take the last ones; all is ended even so.
+        """
+        try:
+            self._drain(self._studio.wheel.tick)
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Ends playing and recording as they stand, where going on has failed."""
+        self._leave()
+        self.player.stop()
+        self._end_recording()
+
+    def close(self) -> Statistics:
+        """Stops, says BYE and closes the sockets; the port is to be given back."""
+        wheel = self._studio.wheel
+        with contextlib.suppress(OSError):
+            self.stop()
+        self._control.goodbye(wheel.tick, self._studio.wall())
+        wheel.cancel(self)
+        self._control.close()
+        self._rtp.close()
+        return Statistics(
+            received=self._reception.received,
+            sent=self.player.sent,
+            lost=self._reception.lost,
+            recorded_seconds=self._recorded,
+            jitter=self._reception.jitter_seconds,
+            rejected=self.receiver.rejected,
+        )
+
+    def run(self, tick: int) -> int | None:
+        """The duty; raises OSError where the journal cannot be written."""
+        leg = self._leg
+        if leg is None:
+            return None
+        self._drain(tick)
+        receiver = self.receiver
+        if self._control.run(tick, self._studio.wall, receiver.latched):
+            receiver.heard = tick
+        if tick >= self._silent_due:
+            self._silent_due = tick + SILENT_PACKET_TICKS
+            if not self._on_wheel:
+                self.player.idle(tick)
+        if not leg.receive:
+            receiver.heard = tick
+        if tick - receiver.heard < self._studio.timeout * TICKS:
+            self._timed_out = False
+        elif not self._timed_out:
+            self._timed_out = True
+            self._studio.emit(Timeout(self.call))
+        recorder = self._recorder
+        if recorder is None:
+            return self._period()
+        if not leg.receive:
+            recorder.hold(tick)
+        if why := recorder.over(tick):
+            self._finish(why)
+            return self._period()
+        return min(self._period(), recorder.remaining(tick))
+
+    def _period(self) -> int:
+        if not self._started:
+            return UNTIL_FIRST_TICKS
+        return RECORDING_TICKS if self._recorder is not None else PLAYING_TICKS
+
+    def _drain(self, tick: int) -> None:
+        """Takes what has come, tells of the first packet and of digits, obeys finish keys."""
+        pressed = self.receiver.drain(tick, self._recorder)
+        self._aim()
+        if not self._started and self.receiver.started:
+            self._started = True
+            self._studio.emit(FirstPacket(self.call))
+        for digit in pressed:
+            self._studio.emit(Digit(self.call, digit))
+            if self._recorder is not None and digit in self._recorder.finish_keys:
+                self._finish("key")
+
+    def _aim(self) -> None:
+        self.player.connected = self.receiver.connected
+        self.player.target = self.receiver.target
+
+    def _finish(self, why: str) -> None:
+        self._end_recording()
+        self._studio.emit(RecordingEnded(self.call, why))
+
+    def _end_recording(self) -> None:
+        recorder, self._recorder = self._recorder, None
+        if recorder is not None:
+            self._recorded += recorder.seconds(self._studio.wheel.tick)
+            recorder.close()
+
+    def _played(self, token: int) -> None:
+        self._studio.emit(Played(self.call, token))
+        if not self.player.playing:
+            self._on_wheel = False  # its step returns False, the wheel takes it off
+
+    def _join(self) -> None:
+        """Puts the player on the wheel, where it has something to send and may."""
+        if not self._on_wheel and self.player.playing and self._leg is not None and self._leg.send:
+            self._on_wheel = True
+            self._studio.wheel.join(self.player, self.player.ptime)
+
+    def _leave(self) -> None:
+        if self._on_wheel:
+            self._on_wheel = False
+            self._studio.wheel.leave(self.player)
