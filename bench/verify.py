@@ -58,7 +58,8 @@ def recording(message: Message) -> NDArray[np.int16]:
     for part in message.walk():
         if part.get_content_maintype() == "audio":
             with wave.open(io.BytesIO(_bytes(part))) as file:
-                return np.frombuffer(file.readframes(file.getnframes()), "<i2")
+                samples: NDArray[np.int16] = np.frombuffer(file.readframes(1 << 30), "<i2")
+                return samples
     return np.zeros(0, np.int16)
 
 
