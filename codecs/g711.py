@@ -83,7 +83,8 @@ def _ulaw_codes() -> Codes:
     biased = np.minimum((magnitude >> 2) + _ULAW_BIAS, _ULAW_LARGEST)
     segment = _leading(biased >> 6)
     code = segment << 4 | (biased >> (segment + 1) & 15)
-    return (~code & 0x7F | np.where(positive, _SIGN, 0)).astype(np.uint8)
+    codes: Codes = (~code & 0x7F | np.where(positive, _SIGN, 0)).astype(np.uint8)
+    return codes
 
 
 def _alaw_codes() -> Codes:

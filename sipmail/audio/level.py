@@ -24,9 +24,9 @@ _BLOCK = 40
 
 
 def normalize(samples: Samples, speech: Speech, target: float = TARGET) -> Samples:
-    """`samples` lifted so that its speech reaches `target`; never lowered, unchanged without speech.
+    """`samples` lifted so that its speech reaches `target`; never lowered.
 
-    Background noise is not lifted above a level at which it would tire the listener.
+    Unchanged without speech. Background noise is not lifted above a level at which it would tire the listener.
     """
     if speech.level <= SILENT:
         return samples
@@ -56,7 +56,8 @@ def limited(wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     edges = np.minimum(np.concatenate((needed[:1], needed)), np.concatenate((needed, needed[-1:])))
     at = np.arange(len(wave)) / _BLOCK
     gain = np.interp(at, np.arange(blocks + 1), edges).astype(np.float32)
-    return wave * gain
+    lowered: npt.NDArray[np.float32] = wave * gain
+    return lowered
 
 
 def trimmed(samples: Samples, speech: Speech) -> Samples:
