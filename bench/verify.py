@@ -81,18 +81,21 @@ def decode(codes: NDArray[np.uint8], payload_type: int) -> NDArray[np.int16]:
 
 def _ulaw() -> NDArray[np.int16]:
     code = ~np.arange(256, dtype=np.uint8)
-    segment, step = (code >> 4 & 7).astype(int), (code & 15).astype(int)
+    segment, step = (code >> 4 & 7).astype(np.int16), (code & 15).astype(np.int16)
     magnitude = ((step << 3) + 132 << segment) - 132
-    return np.where(code & 0x80, -magnitude, magnitude).astype(np.int16)
+    return _signed(magnitude, code & 0x80 != 0)
 
 
 def _alaw() -> NDArray[np.int16]:
     code = np.arange(256, dtype=np.uint8) ^ 0x55
-    segment, step = (code >> 4 & 7).astype(int), (code & 15).astype(int)
-    magnitude = np.where(
-        segment == 0, (step << 4) + 8, (step << 4) + 264 << np.maximum(segment - 1, 0)
-    )
-    return np.where(code & 0x80, magnitude, -magnitude).astype(np.int16)
+    segment, step = (code >> 4 & 7).astype(np.int16), (code & 15).astype(np.int16)
+    magnitude = (step << 4) + 8 + 256 * (segment > 0) << np.maximum(segment - 1, 0)
+    return _signed(magnitude, code & 0x80 == 0)
+
+
+def _signed(magnitude: NDArray[np.int16], negative: NDArray[np.bool_]) -> NDArray[np.int16]:
+    signed: NDArray[np.int16] = np.where(negative, -magnitude, magnitude).astype(np.int16)
+    return signed
 
 
 _ULAW, _ALAW = _ulaw(), _alaw()
