@@ -79,9 +79,7 @@ class _Reader:
         try:
             node = yaml.compose(self._text, Loader=_Loader)
             if node is None:
-                self._wrong(
-                    start, (), "the file is empty: see sipmail.example.yaml, or run sipmail init"
-                )
+                self._wrong(start, (), "the file is empty: write it like sipmail.example.yaml")
                 return None
             if not isinstance(node, MappingNode):
                 self._wrong(_place(node), (), "the file must begin with keys, like `language: pl`")

@@ -25,6 +25,8 @@ _S = TypeVar("_S", bound=Section)
 
 SEARCHED: Final = (Path("sipmail.yaml"), Path("/etc/sipmail/sipmail.yaml"))
 
+_WRITE_ONE: Final = "write one like sipmail.example.yaml, or name another with -c"
+
 # Sections that may stand without a key: all of them may be commented out.
 _MAY_BE_EMPTY = ("defaults", "users", "rtp", "limits")
 # Attributes of the model that are no keys of the file.
@@ -49,11 +51,10 @@ def find(path: Path | None) -> Path:
     for candidate in SEARCHED:
         if candidate.exists():
             return candidate
-    searched = " and ".join(str(candidate) for candidate in SEARCHED)
-    text = (
-        f"there is no configuration ({searched}): write one with sipmail init, or name it with -c"
-    )
-    raise ConfigError([Problem(str(SEARCHED[0]), 0, 0, "", text)])
+    first, *others = map(str, SEARCHED)
+    nor = "".join(f", nor {other}" for other in others)
+    text = f"there is no such file{nor}: {_WRITE_ONE}"
+    raise ConfigError([Problem(first, 0, 0, "", text)])
 
 
 def load(path: Path, environment: Mapping[str, str] | None = None) -> Config:
@@ -109,7 +110,7 @@ class _Loading:
         try:
             return self._path.read_text(encoding="utf-8-sig")
         except FileNotFoundError:
-            text = "there is no such file: write it with sipmail init, or name another with -c"
+            text = f"there is no such file: {_WRITE_ONE}"
         except IsADirectoryError:
             text = "this is a folder: name the file in it"
         except PermissionError:

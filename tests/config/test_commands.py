@@ -49,7 +49,7 @@ def test_check_without_a_file(
     monkeypatch.setattr("sipmail.config.loader.SEARCHED", (Path("sipmail.yaml"),))
     with pytest.raises(typer.Exit):
         check(None)
-    assert "there is no configuration" in capsys.readouterr().out
+    assert "there is no such file: write one" in capsys.readouterr().out
 
 
 def test_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
