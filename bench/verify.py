@@ -89,7 +89,8 @@ def _ulaw() -> NDArray[np.int16]:
 def _alaw() -> NDArray[np.int16]:
     code = np.arange(256, dtype=np.uint8) ^ 0x55
     segment, step = (code >> 4 & 7).astype(np.int16), (code & 15).astype(np.int16)
-    magnitude = (step << 4) + 8 + 256 * (segment > 0) << np.maximum(segment - 1, 0)
+    implied = np.where(segment > 0, 256, 0).astype(np.int16)
+    magnitude = (step << 4) + 8 + implied << np.maximum(segment - 1, 0)
     return _signed(magnitude, code & 0x80 == 0)
 
 
