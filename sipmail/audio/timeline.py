@@ -27,7 +27,10 @@ from sipmail.codecs.comfort_noise import background, comfort_noise, looped
 from sipmail.codecs.concealment import conceal
 from sipmail.codecs.g711 import Samples
 from sipmail.rtp.journal import Journal
-from sipmail.rtp.packet import CLOCK_RATE as RATE
+from sipmail.rtp.packet import CLOCK_RATE
+
+RATE = CLOCK_RATE
+"""Samples a second of every recording."""
 
 _LONGEST_PACKET = 4000
 _LONGEST_RECORDING = 7200 * RATE
