@@ -104,7 +104,7 @@ def _recording(mailbox: Mailbox) -> Attachment:
     """The built-in greeting of the mailbox's language stands for what a caller said."""
     from sipmail.audio.encode import encode
     from sipmail.audio.prompt import decode
-    from sipmail.audio.timeline import RATE
+    from sipmail.audio.speech import RATE
     from sipmail.mail.compose import Attachment
 
     spoken = files("sipmail") / "greetings" / mailbox.language / "default.wav"

@@ -37,7 +37,7 @@ from sipmail.spool.journals import ROUND_SECONDS, JournalSync
 from sipmail.spool.message import Kind, Message
 from sipmail.spool.spool import Spool, State
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("sipmail.mail.courier")  # run as a program it is `__main__`
 
 NICENESS = 19
 _SENDERS = 4
@@ -437,6 +437,7 @@ class _LogLines(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__()
+        self.setFormatter(logging.Formatter("%(message)s"))
         self._lines: queue.SimpleQueue[protocol.Log] = queue.SimpleQueue()
         self.wake: _Done = lambda: None
 
@@ -496,7 +497,7 @@ def main() -> int:
     try:
         Courier(channel, config, lines).run()
     except SpoolError as error:
-        channel.send(*protocol.encode(protocol.Log(logging.CRITICAL, __name__, str(error))))
+        channel.send(*protocol.encode(protocol.Log(logging.CRITICAL, log.name, str(error))))
         return 1
     return 0
 

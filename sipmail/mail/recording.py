@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
-from sipmail.audio.encode import Encoded, encode
+from sipmail.audio.encode import encode
 from sipmail.audio.level import normalize, trimmed
 from sipmail.audio.speech import RATE, Speech, analyse
 from sipmail.audio.timeline import Recording, samples
+from sipmail.audio.waveform import waveform
 from sipmail.codecs.g711 import Samples
 from sipmail.config.model import Mailbox
 from sipmail.errors import SpoolError
@@ -27,6 +29,7 @@ from sipmail.spool.spool import AUDIO, Spool, State
 
 log = logging.getLogger(__name__)
 
+_PICTURE = "waveform.png"
 _RAW_TYPE = "application/octet-stream"
 _LOUD = -30.0
 """dBFS: above it even what is not speech is worth a listener's ear."""
@@ -44,16 +47,12 @@ def sound_of(spool: Spool, message: Message, mailbox: Mailbox) -> tuple[Message,
     folder = spool.folder(State.QUEUE, message.id)
     sound = message.delivery.sound
     if sound is not None and (folder / sound.file).is_file():
-        return message, Attachment(
-            data=(folder / sound.file).read_bytes(),
-            mime=sound.mime,
-            extension=sound.file.rpartition(".")[2],
-            duration=message.duration or 0.0,
-            lost=sound.lost,
-            silent=sound.silent,
-        )
+        return message, _attachment(folder, sound, message.duration or 0.0)
     try:
         return _made(spool, message, mailbox)
+    except FileNotFoundError:
+        log.error("message %s (%s) has no %s", message.id, message.call_id, AUDIO)
+        return replace(message, kind=Kind.MISSED, recorded=False), None
     except OSError:
         raise
     except Exception:
@@ -61,29 +60,54 @@ def sound_of(spool: Spool, message: Message, mailbox: Mailbox) -> tuple[Message,
     return _raw(spool, message)
 
 
-def _made(spool: Spool, message: Message, mailbox: Mailbox) -> tuple[Message, Attachment | None]:
-    folder = spool.folder(State.QUEUE, message.id)
-    recording = samples(journal.read(folder / AUDIO), message.payloads)
-    speech = analyse(recording.samples)
-    if speech.seconds < mailbox.record.min and not _in_doubt(recording, mailbox.record.min):
-        length = len(recording.samples) / recording.rate
-        return replace(message, kind=Kind.MISSED, duration=length), None
-    finished = encode(_finished(recording, speech, mailbox), recording.rate, mailbox.attachment)
-    sound = Sound(
-        file=f"message.{finished.extension}",
-        mime=finished.mime,
-        lost=recording.lost,
-        silent=speech.seconds == 0,
-    )
-    message = replace(message, duration=finished.duration)
-    return _stored(spool, message, sound, finished), Attachment(
-        data=finished.data,
-        mime=finished.mime,
-        extension=finished.extension,
-        duration=finished.duration,
+def _attachment(folder: Path, sound: Sound, duration: float) -> Attachment:
+    return Attachment(
+        data=(folder / sound.file).read_bytes(),
+        mime=sound.mime,
+        extension=sound.file.rpartition(".")[2],
+        duration=duration,
+        waveform=(folder / sound.picture).read_bytes() if sound.picture else None,
         lost=sound.lost,
         silent=sound.silent,
     )
+
+
+def _made(spool: Spool, message: Message, mailbox: Mailbox) -> tuple[Message, Attachment | None]:
+    packets = journal.read(spool.folder(State.QUEUE, message.id) / AUDIO)
+    recording = samples(packets, message.payloads)
+    if not recording.received and (recording.ignored or packets.malformed):
+        log.error("message %s (%s): no packet can be decoded", message.id, message.call_id)
+        return _raw(spool, message)
+    speech = analyse(recording.samples)
+    if speech.seconds < mailbox.record.min and not _in_doubt(recording, mailbox.record.min):
+        return replace(message, kind=Kind.MISSED, duration=recording.duration), None
+    finished = _finished(recording, speech, mailbox)
+    encoded = encode(finished, recording.rate, mailbox.attachment)
+    picture = waveform(finished)
+    sound = Sound(
+        file=f"message.{encoded.extension}",
+        mime=encoded.mime,
+        picture=_PICTURE,
+        lost=recording.lost_share,
+        silent=speech.seconds == 0,
+    )
+    message = replace(message, duration=encoded.duration)
+    attachment = Attachment(
+        data=encoded.data,
+        mime=encoded.mime,
+        extension=encoded.extension,
+        duration=encoded.duration,
+        waveform=picture,
+        lost=sound.lost,
+        silent=sound.silent,
+    )
+    try:
+        spool.store(message.id, sound.file, encoded.data)
+        spool.store(message.id, _PICTURE, picture)
+    except SpoolError as error:
+        log.warning("encoded again at the next attempt: %s", error)
+        return message, attachment
+    return replace(message, delivery=replace(message.delivery, sound=sound)), attachment
 
 
 def _finished(recording: Recording, speech: Speech, mailbox: Mailbox) -> Samples:
@@ -91,15 +115,6 @@ def _finished(recording: Recording, speech: Speech, mailbox: Mailbox) -> Samples
     if mailbox.record.normalize:
         sound = normalize(sound, speech)
     return trimmed(sound, speech) if mailbox.record.trim else sound
-
-
-def _stored(spool: Spool, message: Message, sound: Sound, finished: Encoded) -> Message:
-    try:
-        spool.store(message.id, sound.file, finished.data)
-    except SpoolError as error:
-        log.warning("encoded again at the next attempt: %s", error)
-        return message
-    return replace(message, delivery=replace(message.delivery, sound=sound))
 
 
 def _raw(spool: Spool, message: Message) -> tuple[Message, Attachment]:
@@ -111,7 +126,7 @@ def _raw(spool: Spool, message: Message) -> tuple[Message, Attachment]:
 
 
 def _in_doubt(recording: Recording, least: float) -> bool:
-    if recording.lost > _BAD_LINE:
+    if recording.lost_share > _BAD_LINE:
         return True
     whole = len(recording.samples) // _FRAME * _FRAME
     frames = recording.samples[:whole].astype(np.float32).reshape(-1, _FRAME)
