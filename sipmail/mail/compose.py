@@ -29,7 +29,7 @@ from sipmail.config.values import Address
 from sipmail.mail import mime
 from sipmail.mail.view import Attachment as Attachment
 from sipmail.mail.view import View, caller, thread_id, view
-from sipmail.spool.message import Kind, Message
+from sipmail.spool.message import Message
 
 
 def compose(
@@ -71,7 +71,7 @@ def compose(
     if audio is not None:
         content = mime.multipart("mixed", f"=_{mark}_3", (content, _recording(audio, shown)))
     headers = _envelope(message, config, recipients, shown.subject, reply_to=mailbox.reply_to or "")
-    headers += _about_call(message, mailbox, domain)
+    headers += _about_call(message, mailbox, domain, recorded=audio is not None)
     return mime.message(headers, content)
 
 
@@ -112,9 +112,11 @@ def _envelope(
     return headers
 
 
-def _about_call(message: Message, mailbox: Mailbox, domain: str) -> list[tuple[str, str]]:
+def _about_call(
+    message: Message, mailbox: Mailbox, domain: str, *, recorded: bool
+) -> list[tuple[str, str]]:
     headers = [mime.header("X-Sipmail-ID", message.id)]
-    if message.kind is Kind.MESSAGE:
+    if recorded:
         headers.append(("Message-Context", "voice-message"))
     if message.urgent:
         headers += [("Importance", "high"), ("X-Priority", "1")]

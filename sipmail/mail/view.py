@@ -20,7 +20,7 @@ from sipmail.config.model import Config, Mailbox
 from sipmail.config.numbers import country_name, display
 from sipmail.config.values import Address
 from sipmail.mail.wording import Wording, clock, wording
-from sipmail.spool.message import Kind, Message
+from sipmail.spool.message import Message
 from sipmail.voicemail.display import clean, has_right_to_left
 
 # From this share of lost sound on, a listener notices.
@@ -104,7 +104,7 @@ def view(
         language=words.code,
         subject=_subject(message, words, subject_who, title, duration),
         preheader=_preheader(message, words, received, duration),
-        kind=_kind(message, words),
+        kind=_kind(message, words, duration),
         who=who,
         length=clock(duration) if duration is not None else "",
         caller=_caller_rows(message, words, name, number, shown, country),
@@ -174,18 +174,17 @@ def _shown(number: str) -> str:
     return display(number)
 
 
-def _kind(message: Message, words: Wording) -> str:
-    if message.kind is Kind.MISSED:
+def _kind(message: Message, words: Wording, duration: float | None) -> str:
+    if duration is None:
         return words.missed_call
     return words.urgent_message if message.urgent else words.message
 
 
 def _subject(message: Message, words: Wording, who: str, title: str, duration: float | None) -> str:
     urgent = words.urgent_subject if message.urgent else ""
-    if message.kind is Kind.MISSED:
+    if duration is None:
         return f"{urgent}{words.missed_subject}{who} · {title}"
-    length = f" · {words.length_in_subject(duration)}" if duration is not None else ""
-    return f"{urgent}{who} · {title}{length}"
+    return f"{urgent}{who} · {title} · {words.length_in_subject(duration)}"
 
 
 def _preheader(message: Message, words: Wording, received: datetime, duration: float | None) -> str:
@@ -195,7 +194,7 @@ def _preheader(message: Message, words: Wording, received: datetime, duration: f
     if message.reason in words.reasons and message.reason != "unknown":
         facts.append(words.reasons[message.reason])
     line = " · ".join(facts)
-    return f"{words.no_message_left} {line}" if message.kind is Kind.MISSED else line
+    return f"{words.no_message_left} {line}" if duration is None else line
 
 
 def _caller_rows(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,9 @@ from sipmail.voicemail.reason import Reason
 from tests.voicemail.office import MONDAY_NIGHT, MONDAY_NOON, WARSAW, mailbox, own_greeting
 
 HOURS = "Mo-Fr 08:00-16:00; PH off"
-ALL = {case: f"/g/{case}.wav" for case in ("default", "busy", "no_answer", "unavailable", "closed")}
+ALL: dict[str, Any] = {
+    case: f"/g/{case}.wav" for case in ("default", "busy", "no_answer", "unavailable", "closed")
+}
 
 
 def chosen(
