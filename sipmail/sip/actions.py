@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sipmail.sip.media import Media
 from sipmail.sip.message import Request
-from sipmail.sip.session import Media
 
 
 @dataclass(frozen=True, slots=True)

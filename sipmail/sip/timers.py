@@ -14,20 +14,20 @@ class Timers:
     """T1 is the estimated round trip, T2 the longest pause between repetitions, T4 the longest
     life of a message in the network.
 
-    `response` is how long the application may think about an INVITE; `session_expires` and
-    `min_se` are the session interval that we ask for and the shortest that we take;
-    `backoff` and `backoff_max` are the first and the longest pause after a failed registration;
-    `early_refresh` is how long before its end a registration is renewed, at most.
+    `response` is how long the application may think about an INVITE; `min_se` is the shortest
+    session interval that we take; `backoff` and `backoff_max` are the base time and the longest
+    pause after failed registrations (RFC 5626 proposes half an hour for the latter, for which
+    nobody wants to be without a mailbox after a PBX came back); `early_refresh` is how long before
+    its end a registration is renewed, at most.
     """
 
     t1: float = 0.5
     t2: float = 4.0
     t4: float = 5.0
     response: float = 180.0
-    session_expires: float = 1800.0
     min_se: float = 90.0
     backoff: float = 30.0
-    backoff_max: float = 1800.0
+    backoff_max: float = 300.0
     early_refresh: float = 30.0
 
     @property
