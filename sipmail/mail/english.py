@@ -52,7 +52,9 @@ class English(Wording):
 
     call = "Call"
     call_back = "I'll call back"
-    call_back_hint = "“I'll call back” tells everyone who got this that you are taking the call."
+    call_back_hint = (
+        "“I'll call back” prepares a note that tells everyone who got this that you take the call."
+    )
     answer_all = "Calling back? Reply to all, so that the others know."
     attached = "The recording is attached:"
     waveform = "Loudness of the recording"

@@ -57,7 +57,9 @@ class Polish(Wording):
 
     call = "Zadzwoń"
     call_back = "Oddzwonię"
-    call_back_hint = "„Oddzwonię” napisze do wszystkich odbiorców, że zajmujesz się tą rozmową."
+    call_back_hint = (
+        "„Oddzwonię” przygotuje list do wszystkich odbiorców, że to Ty zajmiesz się tą rozmową."
+    )
     answer_all = "Oddzwaniasz? Odpowiedz wszystkim, aby inni o tym wiedzieli."
     attached = "Nagranie jest w załączniku:"
     waveform = "Wykres głośności nagrania"

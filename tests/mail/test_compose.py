@@ -426,7 +426,7 @@ def test_a_notice() -> None:
     assert found["X-Sipmail-ID"] == MESSAGE.id
     assert found["X-Sipmail-Caller"] is None
     assert found.get_content_type() == "text/plain"
-    assert found.get_content().splitlines() == ["Serwer odpowiedział:", "550 no such"]
+    assert found.get_content().splitlines() == ["Serwer odpowiedział:", "550 no such user"]
 
 
 def test_a_notice_without_words_is_a_mistake_of_ours() -> None:
