@@ -68,6 +68,11 @@ class MediaWorker:
         """The process id of the worker, None while there is none."""
         return self._process.pid if self._process else None
 
+    @property
+    def call_count(self) -> int:
+        """How many calls it has ports for."""
+        return len(self._calls)
+
     async def start(self) -> None:
         """Starts the process and waits until it takes commands; raises MediaError if it cannot."""
         if self._channel is not None:
