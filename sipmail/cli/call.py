@@ -31,7 +31,8 @@ _URI = re.compile(
 _DEFAULT_PORT = 5060
 _ANY = ("0.0.0.0", "::")  # noqa: S104
 _KEYS = "0123456789*#ABCDabcd,"
-# What a call may last beyond what is waited for, said and lingered.
+# How long it may ring, and what a call may last beyond what is waited for, said and lingered.
+_ANSWER = 45.0
 _GRACE = 30.0
 _PAYLOAD_TYPES = {"PCMU": (0,), "PCMA": (8,)}
 
@@ -53,14 +54,8 @@ def place(order: Order, tell: Callable[[str, Sequence[object]], None]) -> None:
     import soundfile
 
     seconds = soundfile.info(order.say).duration if order.say else 0.0
-    deadline = order.wait + seconds + order.linger + len(order.keys) + _GRACE
-    expired = threading.Event()
+    whole = order.wait + seconds + order.linger + len(order.keys) + _GRACE
     problem, last = "", "nothing"
-
-    def expire() -> None:
-        expired.set()
-        process.kill()
-
     with TemporaryFile(mode="w+", errors="replace") as complaints:
         process = subprocess.Popen(
             [sys.executable, "-m", "sipmail.cli.softphone"],
@@ -69,14 +64,15 @@ def place(order: Order, tell: Callable[[str, Sequence[object]], None]) -> None:
             stderr=complaints,
             text=True,
         )
-        timer = threading.Timer(deadline, expire)
-        timer.start()
+        deadline = _Deadline(process, _ANSWER)
         try:
             with cast(IO[str], process.stdin) as stream:
                 stream.write(order.to_json())
             with cast(IO[str], process.stdout) as events:
                 for line in events:
                     last, *details = json.loads(line)
+                    if last == "answered":
+                        deadline.renew(whole)
                     if last == "refused":
                         problem = f"refused with {details[0]} {details[1]}"
                     elif last == "failed":
@@ -85,15 +81,40 @@ def place(order: Order, tell: Callable[[str, Sequence[object]], None]) -> None:
                         tell(last, details)
             status = process.wait()
         finally:
-            timer.cancel()
+            deadline.cancel()
             process.kill()
             process.wait()
         complaints.seek(0)
         said = complaints.read().strip().rpartition("\n")[2]
-    if expired.is_set():
-        raise CallError(_silent(order, last, deadline))
+    if deadline.passed:
+        raise CallError(_silent(order, last, deadline.seconds))
     if problem or status != 0:
         raise CallError(problem or f"the telephone failed after {last!r}: {said or status}")
+
+
+class _Deadline:
+    """Kills the process when it passes; `seconds` is its length, `passed` says that it did."""
+
+    def __init__(self, process: subprocess.Popen[str], seconds: float) -> None:
+        self._process = process
+        self.passed = False
+        self._start(seconds)
+
+    def renew(self, seconds: float) -> None:
+        self.cancel()
+        self._start(seconds)
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def _start(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._timer = threading.Timer(seconds, self._expire)
+        self._timer.start()
+
+    def _expire(self) -> None:
+        self.passed = True
+        self._process.kill()
 
 
 def _silent(order: Order, last: str, deadline: float) -> str:

@@ -141,7 +141,6 @@ def agent(configuration: Path, log: Path) -> Iterator[str]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            cwd=configuration.parent,
         )
     try:
         yield _wait_ready(process, log)
