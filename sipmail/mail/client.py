@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import logging
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from sipmail.channel import Channel
 from sipmail.config.model import Config
@@ -112,8 +112,15 @@ class Courier:
         request = next(self._requests)
         return await self._ask(protocol.Drop(request, message_id), request)
 
+    async def resend(self, message_id: str, addresses: Sequence[str] = ()) -> int:
+        """Sends a message of `done/` again, to everyone of its mailbox or only to `addresses`;
+        raises SpoolError."""
+        request = next(self._requests)
+        return await self._ask(protocol.Resend(request, message_id, tuple(addresses)), request)
+
     def handlers(self) -> Mapping[str, Handler]:
-        """What `sipmail queue` asks for, for the table of the control socket."""
+        """What `sipmail queue` and `sipmail messages` ask for, for the table of the control
+        socket."""
 
         async def retry(arguments: Mapping[str, object]) -> object:
             return await self.retry(str(arguments.get("id", "")) or "all")
@@ -121,9 +128,17 @@ class Courier:
         async def drop(arguments: Mapping[str, object]) -> object:
             return await self.drop(str(arguments.get("id", "")))
 
-        return {"queue.retry": retry, "queue.drop": drop}
+        async def resend(arguments: Mapping[str, object]) -> object:
+            addresses = arguments.get("addresses", [])
+            if not isinstance(addresses, list):
+                raise SpoolError("addresses is not a list")
+            return await self.resend(str(arguments.get("id", "")), [str(one) for one in addresses])
 
-    async def _ask(self, word: protocol.Retry | protocol.Drop, request: int) -> int:
+        return {"queue.retry": retry, "queue.drop": drop, "messages.resend": resend}
+
+    async def _ask(
+        self, word: protocol.Retry | protocol.Drop | protocol.Resend, request: int
+    ) -> int:
         if self._channel is None:
             raise SpoolError("the courier is not running at this moment: try again")
         answer = self._future(request)

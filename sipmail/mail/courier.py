@@ -30,6 +30,7 @@ from sipmail.errors import SpoolError
 from sipmail.mail import admin, attempt, protocol
 from sipmail.mail import queue as work
 from sipmail.mail.prepare import Gone, Held, Prepared, Settled, prepare
+from sipmail.mail.resend import resend
 from sipmail.mail.schedule import TOO_LONG, Schedule
 from sipmail.mail.senders import Senders, Sent
 from sipmail.process import adopt
@@ -169,6 +170,8 @@ class Courier:
                 self._retry(word)
             elif isinstance(word, protocol.Drop):
                 self._when_idle(word.id, partial(self._drop, word))
+            elif isinstance(word, protocol.Resend):
+                self._when_idle(word.id, partial(self._resend, word))
             elif isinstance(word, protocol.Tell):
                 self._queue_notice(
                     admin.notice(word.event, word.subject, word.text, _utc(time.time()))
@@ -233,6 +236,18 @@ class Courier:
         self._schedule.remove(word.id)
         log.warning("%s was dropped by the administrator", _name(message))
         self._say(protocol.Settled(word.id, message.mailbox, State.DONE))
+        self._say(protocol.Answer(word.request, 1, ""))
+
+    def _resend(self, word: protocol.Resend) -> None:
+        now = time.time()
+        try:
+            message = resend(self._spool, word.id, word.addresses, self._config, _utc(now))
+        except SpoolError as error:
+            self._say(protocol.Answer(word.request, 0, str(error)))
+            return
+        log.info("%s is sent again", _name(message))
+        # As a new one: what happened to the e-mail of before does not count.
+        self._schedule.add(word.id, now, now, tried=False)
         self._say(protocol.Answer(word.request, 1, ""))
 
     def _forget(self, message_id: str, was: State) -> None:

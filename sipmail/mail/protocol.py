@@ -54,6 +54,16 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class Resend:
+    """Send a message of `done/` again, to `addresses` or, where empty, to everyone of its
+    mailbox."""
+
+    request: int
+    id: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Tell:
     """A word to the administrator, queued and retried like a message."""
 
@@ -76,7 +86,7 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What became of `Retry` or `Drop`: how many messages, or why not."""
+    """What became of `Retry`, `Drop` or `Resend`: how many messages, or why not."""
 
     request: int
     count: int
@@ -143,14 +153,14 @@ class Log:
     text: str
 
 
-Command = Configure | Notify | Retry | Drop | Tell | Stop
+Command = Configure | Notify | Retry | Drop | Resend | Tell | Stop
 Event = Delivered | Failed | Waiting | Settled | Status
 Word = Command | Event | Ready | Answer | Log
 
 _WORDS: dict[str, type[Word]] = {
     word.__name__: word
     for word in (
-        *(Configure, Notify, Retry, Drop, Tell, Stop),
+        *(Configure, Notify, Retry, Drop, Resend, Tell, Stop),
         *(Ready, Answer, Delivered, Failed, Waiting, Settled, Status, Log),
     )
 }
