@@ -116,6 +116,7 @@ class Agent:
             log.warning("%s was interrupted: what was recorded is queued", message.id)
         self._prompts = await self.store.run(prepare_all, self.config, self._prompt_cache)
         self.switchboard.reception = self._reception()
+        await self.store.run(self.switchboard.reception.warm_up)
         await self._courier_keeper.start()
         await self.workers.start()
         self._control = ControlServer(self.spool.root, self.courier.handlers())
@@ -177,15 +178,8 @@ class Agent:
         match event:
             case protocol.Delivered():
                 self._delivered += 1
-                log.info("%s: delivered to %s: %s", event.id, event.recipient, event.answer)
             case protocol.Failed():
                 self._given_up += 1
-                log.error("%s: given up for %s: %s", event.id, event.recipient, event.answer)
-            case protocol.Waiting():
-                pause = event.next_attempt - datetime.now(UTC).timestamp()
-                log.warning("%s: tried again in %.0f s: %s", event.id, pause, event.answer)
-            case protocol.Settled():
-                log.info("%s: %s", event.id, event.state)
 
     async def _look_around(self) -> None:
         while True:

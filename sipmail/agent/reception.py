@@ -13,15 +13,26 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from sipmail.config.model import Config
-from sipmail.sip.actions import Incoming
-from sipmail.sip.message import Request
+from sipmail.sip.actions import Hop, Incoming
+from sipmail.sip.message import Request, parse
 from sipmail.spool.message import Caller, Message, new_id
 from sipmail.voicemail.caller import caller
 from sipmail.voicemail.greeting import choose
 from sipmail.voicemail.plan import Plan, make
+from sipmail.voicemail.reason import Reason
 from sipmail.voicemail.routing import Directory
 
 _RETRY_AFTER = ("Retry-After", "30")
+_REHEARSAL = b"""INVITE sip:+48221234567@192.0.2.2 SIP/2.0\r
+Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKrehearsal\r
+From: <sip:+442071234567@192.0.2.1>;tag=1\r
+To: <sip:201@192.0.2.2>\r
+Diversion: <sip:201@192.0.2.2>;reason=no-answer\r
+Call-ID: rehearsal\r
+CSeq: 1 INVITE\r
+Content-Length: 0\r
+\r
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +102,18 @@ class Reception:
         )
         plan = make(match.mailbox, greeting, self.prompts.__getitem__)
         return Admission(plan, message, self.config.rtp.codecs)
+
+    def warm_up(self) -> None:
+        """Loads what the first decision would otherwise load while a caller waits: the metadata
+        of the world's telephone numbers, holidays, time zones."""
+        request = parse(_REHEARSAL)
+        assert isinstance(request, Request)
+        nobody = Hop("udp", "192.0.2.1", 5060)
+        self.receive(Incoming("", request, "", nobody), 0, 0)
+        self.caller(request)
+        now = self._now().astimezone(self._zone)
+        for mailbox in self.config.mailboxes.values():
+            choose(mailbox, Reason.UNKNOWN, now, self.config.country)
 
     def caller(self, request: Request) -> Caller:
         """Who sent this request."""
