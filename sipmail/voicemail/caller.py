@@ -57,8 +57,17 @@ class Identity:
 
 
 def caller(request: Request, country: str | None) -> Caller:
-    """Who sent this INVITE (or re-INVITE or UPDATE); `country` reads national numbers."""
+    """Who sent this INVITE; `country` (ISO 3166) says how national numbers are read."""
     return decide(tuple(identities(request, country)), identity_withheld(request.headers))
+
+
+def renamed(request: Request, country: str | None) -> Caller | None:
+    """Who is on the line after a re-INVITE or UPDATE (an attended transfer), None where it does
+    not say. From is not asked: within a dialog it still names whoever called first."""
+    found = tuple(one for one in identities(request, country) if one.header != "From")
+    if not found:
+        return None
+    return decide(found, identity_withheld(request.headers))
 
 
 def decide(found: tuple[Identity, ...], private: bool) -> Caller:

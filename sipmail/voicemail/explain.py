@@ -96,12 +96,18 @@ def guess_trunk(request: Request, config: Config, source: str | None = None) -> 
             for trunk in trunks:
                 if host in _servers(trunk):
                     return Guess(trunk, f"probably; {name} names its registrar {host}")
-    hint = (
-        f"accept_from: [{address}] under a trunk would accept it"
-        if _is_ip(address)
-        else ("--source ADDRESS says where it came from")
+    return Guess(
+        None, f"{address or 'nothing'} ({where}) belongs to none; {_hint(config, address)}"
     )
-    return Guess(None, f"{address or 'nothing'} ({where}) belongs to no trunk: no answer; {hint}")
+
+
+def _hint(config: Config, address: str) -> str:
+    """What an administrator can do about a call that belongs to no trunk."""
+    if not _is_ip(address):
+        return "--source ADDRESS says where it came from"
+    names = sorted(host for trunk in config.sip.trunks.values() for host in _servers(trunk))
+    unless = f", unless it is an address of {' or '.join(names)}" if names else ""
+    return f"it gets no answer{unless}; accept_from: [{address}] under a trunk would accept it"
 
 
 def _patience(seconds: float) -> str:

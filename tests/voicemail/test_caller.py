@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sipmail.spool.message import Caller, Message
-from sipmail.voicemail.caller import caller
+from sipmail.voicemail.caller import caller, renamed
 from tests.voicemail.office import MONDAY_NOON, invite
 
 PAI = 'P-Asserted-Identity: "Biuro" <sip:+48221110000@pbx.example.com>'
@@ -121,6 +121,14 @@ def test_the_number(sender: str, number: str) -> None:
 
 def test_a_malformed_header_is_passed_over() -> None:
     assert who("P-Asserted-Identity: <<<>") == Caller("+48600123456", "Anna")
+
+
+def test_after_a_transfer_only_the_asserted_identity_counts() -> None:
+    new = "P-Asserted-Identity: <sip:+48602333444@pbx.example.com>"
+    assert renamed(invite(new), "PL") == Caller("+48602333444")
+    assert renamed(invite(new, "Privacy: id"), "PL") == WITHHELD
+    assert renamed(invite(RPID), "PL") == Caller("+48602333444")
+    assert renamed(invite(), "PL") is None
 
 
 @given(st.binary(max_size=1100))
