@@ -31,7 +31,7 @@ from sipmail.mail import admin, attempt, protocol
 from sipmail.mail import queue as work
 from sipmail.mail.prepare import Gone, Held, Prepared, Settled, prepare
 from sipmail.mail.resend import resend
-from sipmail.mail.schedule import TOO_LONG, Schedule
+from sipmail.mail.schedule import FIRST_DELAY, LONGEST_DELAY, TOO_LONG, Schedule
 from sipmail.mail.senders import Senders, Sent
 from sipmail.process import adopt
 from sipmail.spool.journals import ROUND_SECONDS, JournalSync
@@ -202,7 +202,7 @@ class Courier:
         self._schedule.add(
             message_id,
             attempt.since(message).timestamp(),
-            min(again.timestamp(), now + 4 * 3600) if again else now,
+            min(again.timestamp(), now + LONGEST_DELAY) if again else now,
             tried=message.delivery.attempts > 0,
         )
 
@@ -349,7 +349,10 @@ class Courier:
 
     def _wait(self, message: Message, *, server_trouble: bool = False) -> None:
         delivery = message.delivery
-        again = delivery.next_attempt or _utc(time.time()) + timedelta(minutes=1)
+        now = _utc(time.time())
+        again = delivery.next_attempt
+        if again is None or again <= now:  # its note could not be written
+            again = now + timedelta(seconds=FIRST_DELAY)
         self._schedule.postpone(message.id, again.timestamp(), server_trouble=server_trouble)
         answer = delivery.last_answer or ""
         self._say(protocol.Waiting(message.id, message.mailbox, answer, again.timestamp()))
