@@ -4,8 +4,10 @@ A lost stretch is filled with the pitch period before it, repeated, as the appen
 the message is complete when it is decoded, also with the period after it, repeated backwards, so
 that both ends fit and the middle is a cross-fade. Rules:
 - samples that were received are never changed;
-- each side is at full strength for 10 ms and gone after 60 ms (appendix, section I.2.6); what
-  remains of a longer loss is the background of the recording;
+- each side is at full strength for 10 ms, as in the appendix, and then fades; with two sides the
+  fade may take longer than the appendix's 60 ms before it sounds artificial (`bench/concealment.py`
+  measures it); what remains of a longer loss is the background of the recording;
+- the pitch may be as low as 50 Hz, so that mains hum is repeated whole;
 - the fades keep the power, so noise stays as loud as it was.
 
 All losses are worked on together, as arrays of one row a loss. Only where the sound before a loss
@@ -23,14 +25,14 @@ from sipmail.codecs.g711 import Samples
 FADE_FROM = 80
 """Samples of a side at full strength."""
 
-FADE_TO = 480
+FADE_TO = 800
 """Samples after which a side is gone."""
 
 _SHORTEST_PITCH = 40
-_LONGEST_PITCH = 120
-_TEMPLATE = 160
+_LONGEST_PITCH = 160
+_TEMPLATE = 80
 _HISTORY = _TEMPLATE + _LONGEST_PITCH
-_JOIN = 16
+_JOIN = 3
 
 Floats = npt.NDArray[np.float32]
 Index = npt.NDArray[np.int64]
@@ -89,9 +91,8 @@ def _fill(samples: Samples, start: Index, stop: Index, until: Index, background:
     )
     mixed = weight_left * from_left + weight_right * from_right
     mixed *= _power_kept(weight_left, weight_right, from_left, from_right, inside)
-    faded = np.maximum(_fade(at), np.where(two_sided[:, np.newaxis], _fade(mirrored), 0))
     noise = background[(start[:, np.newaxis] + at) % LOOP]
-    mixed += np.sqrt(1 - np.square(faded)) * noise
+    mixed += np.sqrt(1 - np.minimum(np.square(weight_left + weight_right), 1)) * noise
     target = start[:, np.newaxis] + at
     filled = np.clip(np.rint(mixed[inside]), -32768, 32767).astype(np.int16)
     samples[target[inside]] = filled

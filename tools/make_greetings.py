@@ -58,9 +58,7 @@ def spoken(text: str, language: str) -> Samples:
         file.write(text.encode())
         file.flush()
         command = ["espeak-ng", "-v", voice, "-s", speed, "-p", pitch, "-g", pause, "-f", file.name]
-        made = subprocess.run(  # noqa: S603
-            [*map(str, command), "--stdout"], check=True, capture_output=True
-        )
+        made = subprocess.run([*map(str, command), "--stdout"], check=True, capture_output=True)
     wave, rate = soundfile.read(io.BytesIO(_with_lengths(made.stdout)), dtype="float32")
     narrow = np.asarray(soxr.resample(_softened(wave, rate), rate, RATE, "VHQ"))
     samples = np.rint(level.limited((narrow * 32767).astype(np.float32))).astype(np.int16)

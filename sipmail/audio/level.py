@@ -26,7 +26,8 @@ _BLOCK = 40
 def normalize(samples: Samples, speech: Speech, target: float = TARGET) -> Samples:
     """`samples` lifted so that its speech reaches `target`; never lowered.
 
-    Unchanged without speech. Background noise is not lifted above a level at which it would tire the listener.
+    Unchanged without speech. Background noise is not lifted above a level at which it would tire
+    the listener.
     """
     if speech.level <= SILENT:
         return samples

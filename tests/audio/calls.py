@@ -93,10 +93,10 @@ def drained(packets: Iterable[Timed], every: float = 0.2) -> list[Timed]:
 
 def written(packets: Sequence[Timed]) -> journal.Journal:
     """The journal of these packets, written and read again."""
-    parts = [journal.header(1_700_000_000.0)]
-    for one in packets:
-        parts.append(journal.frame([bytes(one.packet)], max(0, round(one.arrival * 1000))))
-    return journal.read(b"".join(parts))
+    records = (
+        journal.frame([bytes(one.packet)], max(0, round(one.arrival * 1000))) for one in packets
+    )
+    return journal.read(journal.header(1_700_000_000.0) + b"".join(records))
 
 
 def lossy(
