@@ -178,7 +178,17 @@ class Player:
                 return False
             row = 0
         self._row = row + 1
-        self._transmit(self._packets[row], self._samples)
+        packet = self._packets[row]
+        if self.connected:
+            try:
+                self._send(packet)
+            except OSError:
+                self._transmit(packet, self._samples)
+            else:
+                self.sent += 1
+                self.octets += self._samples
+        else:
+            self._transmit(packet, self._samples)
         return True
 
     def idle(self, tick: int) -> None:
@@ -196,7 +206,7 @@ class Player:
         self._transmit(head + payload, len(payload))
 
     def _transmit(self, packet: bytes | memoryview, octets: int) -> None:
-        for _ in range(2):
+        for _ in (1, 2):
             try:
                 if self.connected:
                     self._send(packet)

@@ -11,8 +11,8 @@ Rules:
   right for every packet;
 - after two seconds of silence the socket is opened again, for a far side that moved.
 
-The jitter is that of the last packet of each drain, whose arrival the kernel remembers; the time
-of the drain itself would say nothing. Where the kernel does not tell, it is 0.
+The jitter is that of one packet a second, the last of a drain, whose arrival the kernel remembers;
+the time of the drain itself would say nothing. Where the kernel does not tell, it is 0.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from sipmail.rtp.reception import Reception
 _MOST_BATCHES = 8
 _PLAIN = 0x80  # version 2, no padding, no extension, no CSRC
 _TICKS = 1000
+_STAMP_TICKS = 1000
 
 
 class Receiver:
@@ -54,6 +55,7 @@ class Receiver:
         "_reception",
         "_socket",
         "_source",
+        "_stamp_due",
         "connected",
         "heard",
         "rejected",
@@ -75,6 +77,7 @@ class Receiver:
         self._layout = batch.layout(G711_20_MS, addressed=True)
         self._prefix = b""
         self._source = b""
+        self._stamp_due = tick
         self.connected = False
         """Whether the kernel takes packets from the latched source only."""
         self.heard = tick
@@ -147,14 +150,15 @@ class Receiver:
         if layout.addressed and not (latch.source and layout.only_from(count, latch.source)):
             return False
         reception.run(count)
-        came = arrival(self._socket)
-        if came is not None:
-            reception.arrival(came, layout.timestamp(count - 1))
+        if tick >= self._stamp_due:
+            self._stamp_due = tick + _STAMP_TICKS
+            if came := arrival(self._socket):
+                reception.arrival(came, layout.timestamp(count - 1))
         latch.heard(tick / _TICKS)
         self.heard = tick
         if recorder is not None:
             recorder.append(layout.records(count, recorder.milliseconds(tick)))
-            if recorder.measures:
+            if recorder.listens(tick):
                 codec = self._codecs[self._prefix[1]]
                 recorder.level(silence.levels(codec, layout.samples(count)), tick)
         return True
@@ -214,7 +218,7 @@ class Receiver:
 
     def _record(self, recorder: Recorder, packets: Sequence[bytes], tick: int) -> None:
         recorder.append(journal.frame(packets, recorder.milliseconds(tick)))
-        if not recorder.measures:
+        if not recorder.listens(tick):
             return
         levels = [
             silence.packet_level(codec, payload)

@@ -20,7 +20,7 @@ _HEAD = 512
 class Recorder:
     """Writes one journal; ticks are milliseconds."""
 
-    __slots__ = ("_began", "_descriptor", "_max", "_offset", "_silence", "finish_keys", "measures")
+    __slots__ = ("_began", "_descriptor", "_max", "_offset", "_silence", "finish_keys")
 
     def __init__(
         self,
@@ -40,8 +40,6 @@ class Recorder:
         `port` are the receiving socket's. Raises OSError.
         """
         self.finish_keys = finish_keys
-        self.measures = silence > 0
-        """Whether levels are of interest."""
         self._began = tick
         self._max = round(maximum * _TICKS)
         self._silence = SilenceDetector(silence, tick)
@@ -68,6 +66,10 @@ class Recorder:
     def milliseconds(self, tick: int) -> int:
         """What a record that arrived at `tick` notes as its time."""
         return tick + self._offset
+
+    def listens(self, tick: int) -> bool:
+        """Whether the level of what came now is of interest."""
+        return self._silence.listens(tick)
 
     def level(self, packets: Sequence[float], tick: int) -> None:
         """Takes the level of each packet of sound that came since the last time."""

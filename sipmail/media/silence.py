@@ -6,6 +6,8 @@ Rules:
 - the noise floor falls at once to the quietest packet that is heard, and rises by 3 dB a second
   towards the quietest packet of each look, so speech, which has pauses, does not lift it;
 - one loud packet among many is a click, not speech;
+- where somebody speaks, the next second (an eighth of the limit, if that is less) counts as spoken
+  and is not looked at: speech is what a recording is mostly made of;
 - no packets at all (suppressed silence) is silence, a call on hold is neither.
 
 Levels are mean squares, 1.0 is a full-scale square wave; `tick` counts milliseconds.
@@ -57,13 +59,18 @@ _WEIGHTS: dict[int, npt.NDArray[np.float32]] = {}
 class SilenceDetector:
     """Follows one recording; `limit` in seconds, 0 never ends it."""
 
-    __slots__ = ("_floor", "_limit", "_looked", "_spoken")
+    __slots__ = ("_floor", "_limit", "_looked", "_pause", "_spoken")
 
     def __init__(self, limit: float, tick: int) -> None:
         self._limit = limit * _TICKS
+        self._pause = round(min(_TICKS, self._limit / 8))
         self._spoken = tick
         self._looked = tick
         self._floor = _FIRST_FLOOR
+
+    def listens(self, tick: int) -> bool:
+        """Whether `feed` has a use for the levels of now."""
+        return self._limit > 0 and tick >= self._spoken
 
     def feed(self, packets: Sequence[float], tick: int) -> None:
         """Takes the level of every packet that came since the last look; at least one."""
@@ -77,7 +84,7 @@ class SilenceDetector:
             self._floor = min(quietest, risen)
         self._looked = tick
         if loudest > self._floor * _MARGIN:
-            self._spoken = tick
+            self._spoken = tick + self._pause
 
     def rest(self, tick: int) -> None:
         """The call is on hold: the silence so far does not count."""
