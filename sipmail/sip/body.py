@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 
 from sipmail.errors import ProtocolError
-from sipmail.sip.grammar import TOKEN
+from sipmail.sip.grammar import TOKEN, unfold
 from sipmail.sip.headers import Headers
 from sipmail.sip.message import Request, Response
 from sipmail.sip.parameters import Parameters
@@ -26,7 +26,6 @@ _TYPE = re.compile(rf"[ \t]*({TOKEN})[ \t]*/[ \t]*({TOKEN})[ \t]*")
 _DISPOSITION = re.compile(rf"[ \t]*({TOKEN})[ \t]*")
 _BOUNDARY = re.compile(r"[^\x00-\x1f\x7f]{0,69}[^\x00-\x20\x7f]")
 _HEADER = re.compile(r"\r\n([!-9;-~]+)[ \t]*:[ \t]*([^\r\n]*)")
-_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
 _PLAIN = ("7bit", "8bit", "binary")
 
 
@@ -131,6 +130,6 @@ def _parts(body: bytes, params: Parameters) -> list[tuple[Headers, bytes]]:
         head, empty_line, content = (b"\r\n" + rest).partition(b"\r\n\r\n")
         if not empty_line:
             raise ProtocolError(400, "Part without an empty line after its headers")
-        text = _FOLD.sub(" ", head.decode("utf-8", "surrogateescape"))
+        text = unfold(head.decode("utf-8", "surrogateescape"))
         parts.append((Headers(_HEADER.findall(text)), content))
     raise ProtocolError(400, "Multipart without its end")

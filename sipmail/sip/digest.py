@@ -115,7 +115,9 @@ def challenges(lines: Iterable[str]) -> tuple[Challenge, ...]:
     return tuple(found)
 
 
-_NEXT_CHALLENGE = re.compile(rf"({QUOTED})|,[ \t]*(?=[A-Za-z]+[ \t]+[^ \t=,]+[ \t]*=)", re.DOTALL)
+_NEXT_CHALLENGE = re.compile(
+    rf'({QUOTED}|".*)|,[ \t]*+(?=[A-Za-z]+[ \t]+[^ \t=,]+[ \t]*=)', re.DOTALL
+)
 
 
 def _split_challenges(line: str) -> list[str]:

@@ -12,19 +12,19 @@ import re
 from sipmail.errors import ProtocolError
 
 TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]+"  # noqa: S105 - a pattern, not a password
-QUOTED = r'"(?:[^"\\]|\\.)*"'
+QUOTED = r'"(?:[^"\\]+|\\.)*+"'
 HOST = r"\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._\-]+"
 
-_TOKEN_ONLY = re.compile(TOKEN)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _TO_ESCAPE = re.compile(r'(["\\])')
 _ELEMENT = re.compile(rf'(?:[^,"<]+|{QUOTED}|<[^<>]*>|["<].*)+', re.DOTALL)
-_WEIRD_COLONS = re.compile(r":{3,}")
+_FOLD = re.compile(r"(?<![ \t])[ \t]*+\r\n[ \t]++")
+_MANY_COLONS = re.compile(r":{3,}")
 
 
-def is_token(text: str) -> bool:
-    """Whether `text` is a `token` of RFC 3261."""
-    return _TOKEN_ONLY.fullmatch(text) is not None
+def unfold(text: str) -> str:
+    """A header block with its continued lines joined by one space (section 7.3.1)."""
+    return _FOLD.sub(" ", text) if "\r\n " in text or "\r\n\t" in text else text
 
 
 def unquote(text: str) -> str:
@@ -81,7 +81,7 @@ def parse_host(text: str) -> str:
     """
     if not text.startswith("["):
         return text
-    address = _WEIRD_COLONS.sub("::", text[1:-1])
+    address = _MANY_COLONS.sub("::", text[1:-1])
     try:
         ipaddress.IPv6Address(address)
     except ValueError:

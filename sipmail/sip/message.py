@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 
 from sipmail.errors import ProtocolError
 from sipmail.sip.cseq import CSeq
-from sipmail.sip.grammar import TOKEN, split_commas
+from sipmail.sip.grammar import TOKEN, split_commas, unfold
 from sipmail.sip.headers import Headers
 from sipmail.sip.lazy import lazy
 from sipmail.sip.nameaddr import NameAddr
@@ -33,8 +33,7 @@ MAX_HEADERS = 256
 MAX_LINE = 8192
 
 _LINE = re.compile(r"\r\n([A-Za-z0-9\-.!%*_+`'~]+)[ \t]*:[ \t]*([^\r\n]*)")
-_FOLD = re.compile(r"[ \t]*\r\n[ \t]+")
-_TRAILING_SPACE = re.compile(r"[ \t]+(?=\r\n)")
+_TRAILING_SPACE = re.compile(r"(?<![ \t])[ \t]++(?=\r\n)")
 _METHOD = re.compile(TOKEN)
 _VERSION = re.compile(r"SIP/[0-9]+\.[0-9]+", re.IGNORECASE)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9]{2})(?: (.*))?", re.IGNORECASE | re.DOTALL)
@@ -228,10 +227,8 @@ def _headless(data: bytes, limit: int) -> ProtocolError:
 
 def _split(head: bytes) -> tuple[str, Headers, ProtocolError | None]:
     """The start line, the headers, and what is wrong with their size."""
-    text = head.decode("utf-8", "surrogateescape")
+    text = unfold(head.decode("utf-8", "surrogateescape"))
     problem = None
-    if "\r\n " in text or "\r\n\t" in text:
-        text = _FOLD.sub(" ", text)
     start, separator, lines = text.partition("\r\n")
     if not separator:
         return start, Headers(), None
@@ -321,8 +318,8 @@ def check(request: Request) -> None:
     """Whether a request is well formed, as far as every server needs it to be.
 
     Raises ProtocolError with `request` set: 400 for missing, repeated or malformed mandatory
-    headers, Max-Forwards, Contact or routes, a CSeq of another method (501 where the method is
-    none that is known, RFC 4475 section 3.1.2.18) and a malformed Request-URI; 416 for a
+    headers, Max-Forwards, Contact or Record-Route, a CSeq of another method (501 where the method
+    is none that is known, RFC 4475 section 3.1.2.18) and a malformed Request-URI; 416 for a
     Request-URI of a scheme that a voicemail can't be. Max-Forwards may be absent (RFC 2543) and
     may be 0, since a user agent doesn't forward. Left to others: methods (405), Require (420,
     `sipmail.sip.extensions`) and bodies (415, `sipmail.sip.body`).
@@ -356,9 +353,8 @@ def _check(request: Request) -> None:
     for value in headers.values("Contact"):
         if value != "*":
             _ = NameAddr.parse(value).parsed_uri
-    for name in ("Route", "Record-Route"):
-        for value in headers.values(name):
-            _ = NameAddr.parse(value).parsed_uri
+    for value in headers.values("Record-Route"):
+        _ = NameAddr.parse(value).parsed_uri
 
 
 def _has_tag(value: str) -> bool:

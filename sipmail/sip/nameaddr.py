@@ -17,7 +17,7 @@ from sipmail.sip.lazy import lazy
 from sipmail.sip.parameters import EMPTY, Parameters
 from sipmail.sip.uri import OtherUri, SipUri, TelUri, parse_uri
 
-_NAME_ADDR = re.compile(rf'[ \t]*({QUOTED}|[^<>",;]*)[ \t]*<([^<>" \t]*)>[ \t]*', re.DOTALL)
+_NAME_ADDR = re.compile(rf'[ \t]*+({QUOTED}|[^<>",;]*+)[ \t]*+<([^<>" \t]*+)>[ \t]*+', re.DOTALL)
 _ADDR_SPEC = re.compile(r'[ \t]*([^<>",;? \t]+)[ \t]*')
 
 

@@ -13,7 +13,7 @@ from sipmail.errors import ProtocolError
 from sipmail.sip.message import MAX_MESSAGE, Request, parse
 
 _LENGTH = re.compile(
-    rb"\r\n(?:Content-Length|l)[ \t]*:(?:[ \t]*\r\n)?[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)",
+    rb"\r\n(?:Content-Length|l)[ \t]*+:[ \t]*+(?:\r\n[ \t]++)?+([^\r\n]*)",
     re.IGNORECASE,
 )
 _TYPE = re.compile(rb"\r\n(?:Content-Type|c)[ \t]*:", re.IGNORECASE)
@@ -88,7 +88,7 @@ class StreamFramer:
     def _length(self, head: int) -> int:
         """The length of the message whose headers end at `head`."""
         header = self._buffer[:head]
-        lengths = _LENGTH.findall(header)
+        lengths = [value.rstrip(b" \t") for value in _LENGTH.findall(header)]
         problem = None
         length = 0
         if not lengths:

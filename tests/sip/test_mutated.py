@@ -77,9 +77,9 @@ def mutate(random_: random.Random) -> bytes:
     return bytes(data)
 
 
-def only_protocol_errors(function: Callable[[], object]) -> None:
+def only_protocol_errors(function: Callable[..., object], *arguments: object) -> None:
     try:
-        function()
+        function(*arguments)
     except ProtocolError as error:
         assert 400 <= error.status < 700  # noqa: PT017
         assert error.text  # noqa: PT017
@@ -180,7 +180,7 @@ def test_damaged_messages_raise_only_protocol_errors(chunk: int) -> None:
             message = read(data)
             if message is not None:
                 for reader in READERS:
-                    only_protocol_errors(lambda reader=reader, message=message: reader(message))
+                    only_protocol_errors(reader, message)
             StreamFramer().feed(data)
         except Exception as error:
             raise AssertionError(f"message {seed}: {data!r}") from error
