@@ -22,7 +22,9 @@ def free_ports(count: int) -> int:
             try:
                 for port in range(first, first + count):
                     if port != probe.getsockname()[1]:
-                        other = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                        other = stack.enter_context(
+                            socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+                        )
                         other.bind(("127.0.0.1", port))
             except (OSError, OverflowError):
                 continue

@@ -11,6 +11,7 @@ import pytest
 from sipmail.media.batch import SLOTS, Batch, arrival, disconnect
 from sipmail.rtp import journal
 from sipmail.rtp.packet import RtpPacket
+from tests.media.loopback import free_ports
 
 BOTH = pytest.mark.parametrize("multiple", [True, False] if sys.platform == "linux" else [False])
 
@@ -160,15 +161,18 @@ def test_layouts_are_shared_and_bounded(multiple: bool) -> None:
     assert batch.layout(5, addressed=True).size == 172
 
 
-def test_disconnecting_opens_the_socket_and_keeps_the_port(
-    pair: tuple[socket.socket, socket.socket],
-) -> None:
-    ours, theirs = pair
-    ours.connect(theirs.getsockname())
-    port = ours.getsockname()[1]
-    disconnect(ours)
-    assert ours.getsockname()[1] == port
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_disconnecting_opens_the_socket_and_keeps_the_port(host: str) -> None:
+    port = free_ports(1)
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
+    ):
+        ours.bind((host, port))
+        ours.setblocking(False)
+        ours.connect(("127.0.0.1", 9))
+        disconnect(ours)
+        assert ours.getsockname()[1] == port
         other.sendto(b"hello", ("127.0.0.1", port))
         assert ours.recv(100) == b"hello"
 

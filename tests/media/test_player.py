@@ -194,7 +194,11 @@ def test_a_refused_packet_is_sent_once_more(call: Call) -> None:
     call.wire.errors = [ConnectionRefusedError()]
     call.turns(2)
     assert len(call.wire.sent) == 2
-    call.wire.errors = [ConnectionRefusedError(), ConnectionRefusedError(), ConnectionRefusedError()]
+    call.wire.errors = [
+        ConnectionRefusedError(),
+        ConnectionRefusedError(),
+        ConnectionRefusedError(),
+    ]
     call.turns(3)  # the first is dropped, none is waited for
     assert [(p.sequence - 65500) & 0xFFFF for p in call.wire.sent] == [0, 1, 3, 4]
     assert call.player.sent == 4

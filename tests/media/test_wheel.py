@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from sipmail.media.wheel import PACING_SLOTS, Wheel
@@ -78,7 +80,7 @@ def test_duties_are_spread_and_keep_their_period() -> None:
         turning.schedule(duty, 200)
     turning.advance(101.0)
     assert sorted(duty.runs[0] for duty in duties) == sorted(list(range(1, 201)) * 2)
-    assert all(b - a == 200 for duty in duties for a, b in zip(duty.runs, duty.runs[1:]))
+    assert all(b - a == 200 for duty in duties for a, b in pairwise(duty.runs))
 
 
 def test_waiting_until_the_next_work() -> None:

@@ -20,7 +20,9 @@ def latch() -> Latch:
     return machine
 
 
-def stream(machine: Latch, source: Address, first: int, count: int, now: float, ssrc: int = 1) -> list[int]:
+def stream(
+    machine: Latch, source: Address, first: int, count: int, now: float, ssrc: int = 1
+) -> list[int]:
     return [len(machine.feed(source, packet(first + n, ssrc), now)) for n in range(count)]
 
 
