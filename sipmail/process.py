@@ -9,6 +9,7 @@ noticed by the end of the channel.
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ import sys
 from sipmail.channel import Channel
 
 _PR_SET_PDEATHSIG = 1
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+"""A numpy that multiplies small matrices in several threads burns more than it computes."""
 
 
 def spawn(module: str, *arguments: str) -> tuple[subprocess.Popen[bytes], Channel]:
@@ -29,6 +32,7 @@ def spawn(module: str, *arguments: str) -> tuple[subprocess.Popen[bytes], Channe
         process = subprocess.Popen(
             [sys.executable, "-m", module, str(fd), *arguments],
             pass_fds=(fd,),
+            env={**_ONE_THREAD, **os.environ},
             stdin=subprocess.DEVNULL,
         )
     return process, ours
