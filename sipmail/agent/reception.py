@@ -16,7 +16,7 @@ from sipmail.config.model import Config
 from sipmail.sip.actions import Hop, Incoming
 from sipmail.sip.message import Request, parse
 from sipmail.spool.message import Caller, Message, new_id
-from sipmail.voicemail.caller import caller
+from sipmail.voicemail.caller import caller, renamed
 from sipmail.voicemail.greeting import choose
 from sipmail.voicemail.plan import Plan, make
 from sipmail.voicemail.reason import Reason
@@ -94,7 +94,7 @@ class Reception:
             mailbox=match.mailbox.key,
             called=match.called,
             called_name=match.called_name or None,
-            caller=self.caller(request),
+            caller=caller(request, self.config.country),
             reason=match.reason.value,
             trunk=incoming.trunk,
             call_id=request.call_id,
@@ -110,11 +110,11 @@ class Reception:
         assert isinstance(request, Request)
         nobody = Hop("udp", "192.0.2.1", 5060)
         self.receive(Incoming("", request, "", nobody), 0, 0)
-        self.caller(request)
+        caller(request, self.config.country)
         now = self._now().astimezone(self._zone)
         for mailbox in self.config.mailboxes.values():
             choose(mailbox, Reason.UNKNOWN, now, self.config.country)
 
-    def caller(self, request: Request) -> Caller:
-        """Who sent this request."""
-        return caller(request, self.config.country)
+    def renamed(self, request: Request) -> Caller | None:
+        """Who speaks from now on, where a re-INVITE or UPDATE says so (an attended transfer)."""
+        return renamed(request, self.config.country)

@@ -23,7 +23,7 @@ from sipmail.errors import MediaError, SpoolError
 from sipmail.media import protocol
 from sipmail.net.driver import Driver
 from sipmail.sip import actions as sip
-from sipmail.spool.message import Kind, Message
+from sipmail.spool.message import Caller, Kind, Message
 from sipmail.voicemail.call import Ending, HungUp
 from sipmail.voicemail.script import leave_message
 
@@ -80,8 +80,12 @@ class Switchboard:
             case sip.InfoDigit():
                 call.note_digit(action.digit)
             case sip.Renamed():
-                call.message = replace(call.message, caller=self.reception.caller(action.request))
-                log.info("%s: now from %s", call, call.message.caller.number)
+                self._rename(call, self.reception.renamed(action.request))
+
+    def _rename(self, call: LiveCall, caller: Caller | None) -> None:
+        if caller is not None and caller != call.message.caller:
+            call.message = replace(call.message, caller=caller)
+            log.info("%s: now from %s", call, caller.number or "a withheld number")
 
     def _incoming(self, action: sip.Incoming) -> None:
         source = action.source.host
