@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import Counter
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -22,16 +23,21 @@ def tree(pid: int) -> list[int]:
     return pids
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of the tree, that of children already reaped included."""
-    total = 0
+def cpu_seconds(pid: int) -> Counter[str]:
+    """User and system time of the tree by program, that of children already reaped included.
+
+    A Python module is named as `python -m` was given it, other programs by their file.
+    """
+    used: Counter[str] = Counter()
     for member in tree(pid):
         try:
             fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+            command = Path(f"/proc/{member}/cmdline").read_bytes().decode().split("\0")
         except OSError:
             continue
-        total += sum(int(value) for value in fields[11:15])
-    return total / _TICKS
+        named = command[2] if command[1:2] == ["-m"] else Path(command[0]).name
+        used[named] += sum(int(value) for value in fields[11:15])
+    return Counter({name: ticks / _TICKS for name, ticks in used.items()})
 
 
 def memory(pid: int) -> int:
