@@ -193,7 +193,7 @@ class LiveCall:
         if self._media_open:
             self._media_open = False
             statistics = await self._line.worker.close(self.key)
-            log.info("%s: media: %s", self, statistics)
+            log.debug("%s: media: %s", self, statistics)
 
     # --- inside ---------------------------------------------------------------------------------
 

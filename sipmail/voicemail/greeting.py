@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -90,5 +91,6 @@ def _own(mailbox: Mailbox, case: Case) -> Path | None:
     return paths[case]
 
 
+@lru_cache(maxsize=1)
 def _shipped() -> Path:
     return Path(str(resources.files("sipmail"))) / "greetings"
