@@ -277,41 +277,15 @@ def _start_line(
     return request
 
 
-METHODS = frozenset(
-    (
-        "ACK",
-        "BYE",
-        "CANCEL",
-        "INFO",
-        "INVITE",
-        "MESSAGE",
-        "NOTIFY",
-        "OPTIONS",
-        "PRACK",
-        "PUBLISH",
-        "REFER",
-        "REGISTER",
-        "SUBSCRIBE",
-        "UPDATE",
-    )
-)
+METHODS = frozenset({
+    "ACK", "BYE", "CANCEL", "INFO", "INVITE", "MESSAGE", "NOTIFY", "OPTIONS", "PRACK", "PUBLISH",
+    "REFER", "REGISTER", "SUBSCRIBE", "UPDATE",
+})  # fmt: skip
 
 _ONCE = (
-    "call-id",
-    "content-length",
-    "content-type",
-    "cseq",
-    "date",
-    "expires",
-    "from",
-    "max-forwards",
-    "min-expires",
-    "rack",
-    "subject",
-    "timestamp",
-    "to",
-    "user-agent",
-)
+    "call-id", "content-length", "content-type", "cseq", "date", "expires", "from", "max-forwards",
+    "min-expires", "rack", "subject", "timestamp", "to", "user-agent",
+)  # fmt: skip
 
 
 def check(request: Request) -> None:
