@@ -1,56 +1,38 @@
 """The command `sipmail`: one file a command, put together here.
 
-A command imports what it needs when it runs, so that `sipmail --help` and the small commands
+A command imports the rooms that it needs when it runs, so that `--help` and the small commands
 start at once.
 """
 
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from typing import Any
 
-import click
 import typer
-from typer.core import TyperGroup
 
 from sipmail import __version__
+from sipmail.cli import call, check, demo, explain, messages, queue, run, schema, test_mail
 from sipmail.errors import ConfigError, SipmailError
 
-_COMMANDS = ("run", "check", "demo", "call", "explain", "queue", "test-mail", "schema")
-
-
-class _Commands(TyperGroup):
-    """The commands in the order in which a newcomer needs them, each loaded when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> Any:
-        if cmd_name not in _COMMANDS:
-            return None
-        module = import_module(f"sipmail.cli.{cmd_name.replace('-', '_')}")
-        single = typer.Typer(rich_markup_mode=None, add_completion=False)
-        if hasattr(module, "app"):
-            command = typer.main.get_command(module.app)
-        else:
-            single.command(cmd_name)(getattr(module, cmd_name.replace("-", "_")))
-            command = typer.main.get_command(single)
-        command.name = cmd_name
-        return command
-
-
 app = typer.Typer(
-    cls=_Commands,
     help="Voicemail to e-mail for any PBX.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("run")(run.run)
+app.command("check")(check.check)
+app.command("demo")(demo.demo)
+app.command("call")(call.call)
+app.command("explain")(explain.explain)
+app.add_typer(queue.app, name="queue")
+app.add_typer(messages.app, name="messages")
+app.command("test-mail")(test_mail.test_mail)
+app.command("schema")(schema.schema)
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _main(
     version: bool = typer.Option(False, "--version", help="Print the version and exit."),
 ) -> None:
@@ -60,7 +42,7 @@ def _main(
 
 
 def main() -> None:
-    """The entry point: errors of ours become one line on stderr, never a traceback."""
+    """The entry point: errors of ours become lines on stderr, never a traceback."""
     try:
         app(prog_name="sipmail")
     except ConfigError as error:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from sipmail.config.loader import find, load
-from sipmail.config.model import Config
 from sipmail.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sipmail.config.model import Config
 
 FAILED = 1
 WRONG_USE = 2
@@ -32,6 +33,8 @@ ConfigOption = Annotated[
 
 def read_config(path: Path | None) -> Config:
     """The configuration; prints every problem and exits with 2 when it cannot be used."""
+    from sipmail.config.loader import find, load
+
     try:
         config = load(find(path))
     except ConfigError as error:

@@ -123,11 +123,14 @@ class Spool:
                 disk.make_reserve(folder)
 
     def store(self, message_id: str, name: str, data: bytes) -> None:
-        """Puts a file into the folder of a message in `queue/`, whole and on disk. Raises
-        SpoolError; what is reserved for notes is not spent on it."""
+        """Puts a file that can be made again into the folder of a message in `queue/`.
+
+        It is not synced: a reader compares its size with what message.json says. What is reserved
+        for notes is not spent on it. Raises SpoolError.
+        """
         path = self.folder(State.QUEUE, message_id) / name
         try:
-            disk.replace(path, data, spend_reserve=False)
+            disk.put(path, data)
         except OSError as error:
             raise SpoolError(f"cannot write {path}: {error}") from error
 
@@ -195,6 +198,14 @@ class Spool:
             if self.folder(state, message_id).is_dir():
                 return state, self.load(state, message_id)
         raise SpoolError(f"there is no message {message_id}")
+
+    def kept_since(self, message_id: str) -> float:
+        """When a message of `done/` was settled (Unix seconds): `keep` counts from then. Raises
+        SpoolError."""
+        try:
+            return _settled_at(self.folder(State.DONE, message_id))
+        except OSError as error:
+            raise SpoolError(f"there is no message {message_id} in {State.DONE}/") from error
 
     def free_bytes(self) -> int:
         """What this process may still write to the spool's disk, in bytes. Raises SpoolError."""
