@@ -20,6 +20,7 @@ from typing import Protocol
 
 PACING_SLOTS = 120
 DUTY_SLOTS = 1024
+DUTY_GRAIN = 5
 STALL_TICKS = 200
 TICKS = 1000
 """Ticks in a second."""
@@ -83,13 +84,13 @@ class Wheel:
     def schedule(self, duty: Duty, within: int, after: int = 1) -> None:
         """Has `duty` run once in the emptiest of the ticks `after` … `within` from now.
 
+        Only every fifth tick is looked at where there is one: duties that follow each other find
+        the processor's caches warm, which halves what they cost, and the wheel wakes less often.
         A duty waits for one tick only: an earlier plan is dropped.
         """
-        tick = self.tick
-        due = min(
-            range(tick + after, tick + within + 1),
-            key=lambda at: len(self._duties[at % DUTY_SLOTS]),
-        )
+        first, last = self.tick + after, self.tick + within
+        ticks = range(-(-first // DUTY_GRAIN) * DUTY_GRAIN, last + 1, DUTY_GRAIN)
+        due = min(ticks or (last,), key=lambda at: len(self._duties[at % DUTY_SLOTS]))
         self._put(duty, due)
 
     def cancel(self, duty: Duty) -> None:

@@ -79,7 +79,7 @@ def test_duties_are_spread_and_keep_their_period() -> None:
     for duty in duties:
         turning.schedule(duty, 200)
     turning.advance(101.0)
-    assert sorted(duty.runs[0] for duty in duties) == sorted(list(range(1, 201)) * 2)
+    assert sorted(duty.runs[0] for duty in duties) == sorted(list(range(5, 201, 5)) * 10)
     assert all(b - a == 200 for duty in duties for a, b in pairwise(duty.runs))
 
 
@@ -94,6 +94,14 @@ def test_waiting_until_the_next_work() -> None:
     assert turning.wait(101.0) == 0.0
     turning.advance(101.0)
     assert turning.wait(101.0) is None
+
+
+def test_a_duty_that_fits_no_fifth_tick_still_runs() -> None:
+    turning, _ = wheel()
+    duty = Every(1, count=1)
+    turning.schedule(duty, 3)
+    turning.advance(100.0035)
+    assert duty.runs == [3]
 
 
 def test_rescheduling_and_cancelling() -> None:
