@@ -60,7 +60,7 @@ class Row:
     @property
     def cpu_ms(self) -> float:
         """Milliseconds of CPU a second of call."""
-        return sum(self.used.values()) * 1e3 / max(self.load["call_seconds"], 1e-9)
+        return sum(self.used.values()) * 1e3 / max(float(self.load["call_seconds"]), 1e-9)
 
 
 @dataclass(frozen=True)
@@ -403,7 +403,8 @@ def _wait_ready(log: Path, process: subprocess.Popen[str]) -> None:
             time.sleep(1.0)
             return
         time.sleep(0.1)
-    raise SystemExit(f"sipmail did not start:\n{log.read_text(errors='replace')}")
+    said = log.read_text(errors="replace")
+    raise SystemExit(f"sipmail did not start (status {process.poll()}):\n{said}")
 
 
 def _wait_mails(folder: Path, count: int) -> None:
