@@ -41,7 +41,7 @@ def recording_of(
     sound = message.delivery.sound
     if sound is not None and not received and sound.mime.startswith("audio/"):
         path = folder / sound.file
-        if path.is_file():
+        if path.is_file() and path.stat().st_size == sound.size:
             return _as_wav(path)
     return _from_packets(folder, message)
 

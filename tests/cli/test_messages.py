@@ -140,7 +140,7 @@ def test_the_mailed_recording_comes_first(spool: Spool, sipmail: Sipmail) -> Non
     cut = encode(babble(0.5), 8000, "mp3")
     folder = spool.folder(State.DONE, message.id)
     (folder / "message.mp3").write_bytes(cut.data)
-    sound = Sound("message.mp3", cut.mime)
+    sound = Sound(file="message.mp3", size=len(cut.data), mime=cut.mime)
     spool.update(replace(message, delivery=replace(message.delivery, sound=sound)), State.DONE)
     assert sipmail("messages", "play", message.id, "--to", "mailed.wav").status == 0
     samples, rate = read(Path("mailed.wav"))
@@ -148,6 +148,9 @@ def test_the_mailed_recording_comes_first(spool: Spool, sipmail: Sipmail) -> Non
     assert len(samples) / rate == pytest.approx(0.5, abs=0.1)  # MP3 pads to whole frames
     assert sipmail("messages", "play", message.id, "--to", "came.wav", "--received").status == 0
     assert len(read(Path("came.wav"))[0]) == 16000
+    (folder / "message.mp3").write_bytes(cut.data[:-1])  # torn by a crash
+    assert sipmail("messages", "play", message.id, "--to", "again.wav").status == 0
+    assert len(read(Path("again.wav"))[0]) == 16000
 
 
 def test_to_stdout(spool: Spool, sipmail: Sipmail, monkeypatch: pytest.MonkeyPatch) -> None:
