@@ -75,7 +75,7 @@ class Courier:
         self._late: set[str] = set()
         self._trouble = ""
         self._failed = 0
-        self._status: protocol.Status | None = None
+        self._changed = True
         self._stop_at: float | None = None
         self._next_check = 0.0
         self._next_expiry = 0.0
@@ -118,6 +118,7 @@ class Courier:
         with contextlib.suppress(queue.Empty):
             while True:
                 self._results.get_nowait()()
+                self._changed = True
         now = time.time()
         if self._stop_at is None:
             self._dispatch(now)
@@ -138,7 +139,7 @@ class Courier:
         moments = [self._next_check, self._next_expiry]
         if self._tellable():
             moments.append(self._next_notice)
-        if self._status != self._status_now():
+        if self._changed:
             moments.append(self._next_status)
         if self._stop_at is not None:
             moments.append(self._stop_at)
@@ -162,6 +163,7 @@ class Courier:
     def _read_commands(self) -> None:
         for array in self._channel.receive():
             word = protocol.decode(array)
+            self._changed = True
             if isinstance(word, protocol.Configure):
                 self._configure(word.config())
             elif isinstance(word, protocol.Notify):
@@ -430,21 +432,20 @@ class Courier:
 
     # The parent
 
-    def _status_now(self) -> protocol.Status:
-        return protocol.Status(
-            queue=len(self._schedule),
-            oldest=self._schedule.oldest or 0.0,
-            in_hand=self._schedule.in_hand,
-            failed=self._failed,
-            trouble=self._trouble,
-        )
-
     def _publish(self, now: float) -> None:
-        status = self._status_now()
-        if status != self._status and now >= self._next_status:
-            self._status = status
-            self._next_status = now + _STATUS_SECONDS
-            self._say(status)
+        if not self._changed or now < self._next_status:
+            return
+        self._changed = False
+        self._next_status = now + _STATUS_SECONDS
+        self._say(
+            protocol.Status(
+                queue=len(self._schedule),
+                oldest=self._schedule.oldest or 0.0,
+                in_hand=self._schedule.in_hand,
+                failed=self._failed,
+                trouble=self._trouble,
+            )
+        )
 
     def _say(self, word: protocol.Word) -> None:
         self._channel.send(*protocol.encode(word))

@@ -132,7 +132,9 @@ def _prepare_notice(
     if config.mail.admin is None:
         return move(spool, message, State.DONE, now)
     wanted = (Address("", config.mail.admin),)
-    message = _addressed(spool, message, wanted, config)
+    on_disk = message
+    message = _addressed(message, wanted, config)
+    _must_save(spool, message, on_disk)
     if (state := attempt.settled(message)) is not None:
         return move(spool, message, state, now)
     return Prepared(message, _envelope(message, config, compose_notice(message, config, wanted)))
@@ -142,6 +144,7 @@ def _prepare_message(
     spool: Spool, message: Message, config: Config, now: datetime
 ) -> Prepared | Settled | Held:
     folder = spool.folder(State.QUEUE, message.id)
+    on_disk = message
     message = interrupted(message, folder)
     mailbox = config.mailboxes.get(message.mailbox)
     if mailbox is None:
@@ -151,12 +154,13 @@ def _prepare_message(
     if message.recorded and message.kind is Kind.MESSAGE:
         message, audio = sound_of(spool, message, mailbox)
     if message.kind is Kind.MISSED and not mailbox.missed_calls:
-        _must_save(spool, message)
+        _must_save(spool, message, on_disk)
         return move(spool, message, State.DONE, now)
     wanted = recipients(mailbox, config, message.delivery.on_call_at or now)
     if not wanted:
         raise _Hindrance(f"mailbox {mailbox.key} has neither users nor emails", for_admin=True)
-    message = _addressed(spool, message, wanted, config)
+    message = _addressed(message, wanted, config)
+    _must_save(spool, message, on_disk)
     if (state := attempt.settled(message)) is not None:
         return move(spool, message, state, now)
     to = everyone(message.delivery, wanted)
@@ -165,29 +169,22 @@ def _prepare_message(
     )
 
 
-def _addressed(
-    spool: Spool, message: Message, wanted: tuple[Address, ...], config: Config
-) -> Message:
-    """`message` with its recipients and its Message-ID, on disk."""
+def _addressed(message: Message, wanted: tuple[Address, ...], config: Config) -> Message:
+    """`message` with its recipients and its Message-ID."""
     delivery = settle(message.delivery, wanted)
     if delivery.message_id is None:
         domain = config.mail.from_.email.rpartition("@")[2] or "localhost"
         delivery = replace(delivery, message_id=f"<{message.id}@{domain}>")
-    message = replace(message, delivery=delivery)
-    _must_save(spool, message)
-    return message
+    return replace(message, delivery=delivery)
 
 
 def _envelope(message: Message, config: Config, data: bytes) -> Envelope:
     return Envelope(message.id, config.mail.from_.email, message.delivery.waiting(), data)
 
 
-def _must_save(spool: Spool, message: Message) -> None:
+def _must_save(spool: Spool, message: Message, on_disk: Message) -> None:
     """Writes message.json where it changed: without a note on disk nothing may be sent."""
-    with contextlib.suppress(SpoolError):
-        if spool.load(State.QUEUE, message.id) == message:
-            return
-    if not save(spool, message):
+    if message != on_disk and not save(spool, message):
         raise _Hindrance("the disk of the spool does not take the note", for_admin=False)
 
 

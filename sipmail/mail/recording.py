@@ -46,8 +46,8 @@ def sound_of(spool: Spool, message: Message, mailbox: Mailbox) -> tuple[Message,
     """
     folder = spool.folder(State.QUEUE, message.id)
     sound = message.delivery.sound
-    if sound is not None and (folder / sound.file).is_file():
-        return message, _attachment(folder, sound, message.duration or 0.0)
+    if sound is not None and (kept := _kept(folder, sound, message.duration or 0.0)) is not None:
+        return message, kept
     try:
         return _made(spool, message, mailbox)
     except FileNotFoundError:
@@ -60,13 +60,25 @@ def sound_of(spool: Spool, message: Message, mailbox: Mailbox) -> tuple[Message,
     return _raw(spool, message)
 
 
-def _attachment(folder: Path, sound: Sound, duration: float) -> Attachment:
+def _kept(folder: Path, sound: Sound, duration: float) -> Attachment | None:
+    """What is on disk already; None where a crash took a part of it."""
+    try:
+        data = (folder / sound.file).read_bytes()
+        picture = (folder / sound.picture).read_bytes() if sound.picture else b""
+    except FileNotFoundError:
+        return None
+    if (len(data), len(picture)) != (sound.size, sound.picture_size):
+        return None
+    return _attachment(sound, data, picture or None, duration)
+
+
+def _attachment(sound: Sound, data: bytes, picture: bytes | None, duration: float) -> Attachment:
     return Attachment(
-        data=(folder / sound.file).read_bytes(),
+        data=data,
         mime=sound.mime,
         extension=sound.file.rpartition(".")[2],
         duration=duration,
-        waveform=(folder / sound.picture).read_bytes() if sound.picture else None,
+        waveform=picture,
         lost=sound.lost,
         silent=sound.silent,
     )
@@ -86,21 +98,15 @@ def _made(spool: Spool, message: Message, mailbox: Mailbox) -> tuple[Message, At
     picture = waveform(finished)
     sound = Sound(
         file=f"message.{encoded.extension}",
+        size=len(encoded.data),
         mime=encoded.mime,
         picture=_PICTURE,
+        picture_size=len(picture),
         lost=recording.lost_share,
         silent=speech.seconds == 0,
     )
     message = replace(message, duration=encoded.duration)
-    attachment = Attachment(
-        data=encoded.data,
-        mime=encoded.mime,
-        extension=encoded.extension,
-        duration=encoded.duration,
-        waveform=picture,
-        lost=sound.lost,
-        silent=sound.silent,
-    )
+    attachment = _attachment(sound, encoded.data, picture, encoded.duration)
     try:
         spool.store(message.id, sound.file, encoded.data)
         spool.store(message.id, _PICTURE, picture)
@@ -119,10 +125,9 @@ def _finished(recording: Recording, speech: Speech, mailbox: Mailbox) -> Samples
 
 def _raw(spool: Spool, message: Message) -> tuple[Message, Attachment]:
     data = (spool.folder(State.QUEUE, message.id) / AUDIO).read_bytes()
-    sound = Sound(file=AUDIO, mime=_RAW_TYPE)
+    sound = Sound(AUDIO, len(data), _RAW_TYPE)
     message = replace(message, delivery=replace(message.delivery, sound=sound))
-    extension = AUDIO.rpartition(".")[2]
-    return message, Attachment(data, _RAW_TYPE, extension, message.duration or 0.0)
+    return message, _attachment(sound, data, None, message.duration or 0.0)
 
 
 def _in_doubt(recording: Recording, least: float) -> bool:

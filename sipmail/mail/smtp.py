@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 _AUTHENTICATION = (530, 534, 535, 538)
 _CLOSING = 421
 _QUIT_SECONDS = 2.0
+_CHUNK = 1 << 16
+_LAST_ANSWER = 20
+"""How many times longer than for another answer the one to the data is waited for: whoever gives
+up too early sends twice. With the usual timeout that is what RFC 5321, 4.5.3.2.6 wants."""
 
 
 class _Refused(Exception):
@@ -107,6 +111,8 @@ class SmtpDelivery:
         return outcomes
 
     def _mail(self, server: smtplib.SMTP, envelope: Envelope) -> None:
+        if server.sock is not None:
+            server.sock.settimeout(self._settings.timeout)
         options = []
         if server.has_extn("size"):
             options.append(f"SIZE={len(envelope.data)}")
@@ -126,10 +132,15 @@ class SmtpDelivery:
             raise _Refused(outcome)
 
     def _data(self, server: smtplib.SMTP, data: bytes) -> Outcome:
+        code, text = server.docmd("DATA")
+        if code == _CLOSING:
+            raise _Closing(code, text)
+        if code != 354:
+            self._reset()
+            return self._outcome(code, text)
         try:
-            code, text = server.data(data)
-        except smtplib.SMTPDataError as error:
-            code, text = error.smtp_code, _bytes(error.smtp_error)
+            self._send_data(server, data)
+            code, text = server.getreply()
         except (smtplib.SMTPServerDisconnected, OSError) as error:
             # Never silently again: the server may have taken it.
             self._drop()
@@ -141,6 +152,20 @@ class SmtpDelivery:
         elif code != 250:
             self._reset()
         return self._outcome(code, text)
+
+    def _send_data(self, server: smtplib.SMTP, data: bytes) -> None:
+        # `SMTP.data` looks for dots with a regular expression, which takes longer than all the
+        # rest; and it sends in one call, whose timeout is that of the whole message.
+        stuffed = data.replace(b"\r\n.", b"\r\n..")
+        if stuffed.startswith(b"."):
+            stuffed = b"." + stuffed
+        end = b".\r\n" if stuffed.endswith(b"\r\n") else b"\r\n.\r\n"
+        view = memoryview(stuffed)
+        for start in range(0, len(view), _CHUNK):
+            server.send(view[start : start + _CHUNK])
+        if server.sock is not None:
+            server.sock.settimeout(self._settings.timeout * _LAST_ANSWER)
+        server.send(end)
 
     # The connection
 

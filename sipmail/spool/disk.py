@@ -46,13 +46,13 @@ def make_folder(path: Path) -> None:
     give_to_owner(path, path.parent)
 
 
-def replace(path: Path, data: bytes, *, spend_reserve: bool = True) -> None:
+def replace(path: Path, data: bytes) -> None:
     """The file `path` holds `data`, whole and on disk, or what it held before when this raises
-    OSError. With a full disk the folder's reserve is spent, if it may be."""
+    OSError. With a full disk the folder's reserve is spent."""
     try:
         _replace(path, data)
     except OSError as error:
-        if not spend_reserve or error.errno not in _FULL or not drop_reserve(path.parent):
+        if error.errno not in _FULL or not drop_reserve(path.parent):
             raise
         _replace(path, data)
     sync_folder(path.parent)
@@ -79,6 +79,22 @@ def _write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def put(path: Path, data: bytes) -> None:
+    """Writes a file that can be made again: not synced, and never at the reserve's cost. Raises
+    OSError, and leaves nothing then."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        try:
+            _write_all(fd, data)
+        finally:
+            os.close(fd)
+        give_to_owner(path, path.parent)
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
 
 
 def make_reserve(folder: Path) -> None:

@@ -157,7 +157,7 @@ def test_a_notice_says_all_in_one(make_config: MakeConfig, language: str, words:
     late = attempt.after_attempt(queued(JAN, id="two"), {JAN: LATER}, NOON)
     broken = replace(
         queued(ANNA, id="three", mailbox=""),
-        delivery=Delivery(sound=Sound("audio.rtp", "application/octet-stream")),
+        delivery=Delivery(sound=Sound("audio.rtp", 9, "application/octet-stream")),
     )
     notice = admin.attention(
         [

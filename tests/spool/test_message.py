@@ -49,8 +49,10 @@ deliveries = st.builds(
     | st.builds(
         Sound,
         st.just("message.mp3"),
+        st.integers(0, 1 << 40),
         st.just("audio/mpeg"),
         st.none() | st.just("waveform.png"),
+        st.integers(0, 1 << 40),
         st.floats(0, 1),
         st.booleans(),
     ),

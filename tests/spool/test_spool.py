@@ -312,6 +312,7 @@ def test_a_file_of_the_queue_never_spends_the_reserve(
         with pytest.raises(SpoolError, match="No space left"):
             spool.store(message().id, "message.mp3", b"sound")
     assert (folder / disk.RESERVE).exists()
+    assert not (folder / "message.mp3").exists()
     spool.store(message().id, "message.mp3", b"sound")
     assert (folder / "message.mp3").read_bytes() == b"sound"
 
