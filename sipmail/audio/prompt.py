@@ -63,7 +63,7 @@ def prepare(source: Path, cache: Path) -> Prompt:
     sizes = {_size(stem.with_suffix(suffix)) for suffix in (".ulaw", ".alaw")}
     if len(sizes) == 1 and (size := sizes.pop()) > 0:
         return Prompt(stem, size / RATE)
-    samples = _ready(decode(source))
+    samples = levelled(decode(source))
     try:
         cache.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write(stem.with_suffix(".ulaw"), g711.encode_ulaw(samples).tobytes())
@@ -109,8 +109,9 @@ def decode(source: Path) -> Samples:
     return np.rint(level.limited((mono * 32767).astype(np.float32))).astype(np.int16)
 
 
-def _ready(samples: Samples) -> Samples:
-    """Level-matched, without a constant offset, soft at both ends, whole frames of 20 ms."""
+def levelled(samples: Samples) -> Samples:
+    """`samples` at the level of the other prompts, without a constant offset, soft at both ends,
+    in whole frames of 20 ms."""
     centred: npt.NDArray[np.float32] = samples.astype(np.float32)
     centred -= centred.mean()
     samples = np.rint(level.limited(centred)).astype(np.int16)

@@ -29,6 +29,8 @@ SILENT = -100.0
 """The level of nothing, dB."""
 
 _WINDOW = 256
+_FIRST_BIN = 4  # 125 Hz
+_BINS = 112  # up to 3.6 kHz, the telephone's spectrum
 _BANDS_HERTZ = (187.5, 375.0, 687.5, 1125.0, 1718.75, 2500.0, 3562.5)
 _QUIETEST = -72.0  # per band; below it is the quantisation noise of G.711
 _BLOCK = 15
@@ -40,11 +42,13 @@ _HIGH = 5.0
 _LEAST_FRAMES = 4
 _BRIDGE_FRAMES = 15
 _TONE_SHARE = 0.9
-_TONE_LOWEST_BIN = 11
+_TONE_LOWEST_BIN = 11 - _FIRST_BIN  # 344 Hz
 _TONE_FRAMES = 3
-_NOISE_FLATNESS = 0.35
+_LEAST_STRUCTURED = 2
+_NOISE_FLATNESS = 0.4
 _BEFORE = 0.25
 _AFTER = 0.3
+_FIRST_LOOK = 3.0
 
 Floats = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
@@ -76,12 +80,13 @@ def analyse(samples: Samples) -> Speech:
         return Speech(0.0, SILENT, SILENT, 0, total, ())
     spectrum = _spectra(samples)
     bands = spectrum @ _BAND_OF_BIN
+    narrow = spectrum @ _NARROW_OF_BIN
     decibels = 10 * np.log10(np.maximum(bands, 10 ** (_QUIETEST / 10)))
     power = bands.sum(axis=1)
     floor = _floor(decibels)
     distinct = np.clip(decibels - floor, 0, _STRONGEST).mean(axis=1)
     tonal = _tones(spectrum, power)
-    runs, loud = _runs(distinct, tonal, spectrum)
+    runs, loud = _runs(distinct, tonal, _structured(narrow))
     noise = float(10 * np.log10((10 ** (floor / 10)).sum(axis=1).mean()))
     if not len(runs):
         return Speech(0.0, SILENT, noise, 0, total, ())
@@ -104,17 +109,32 @@ def analyse(samples: Samples) -> Speech:
     )
 
 
+def speaks(samples: Samples, seconds: float) -> bool:
+    """Whether (n,) `samples` hold at least so many seconds of speech.
+
+    The same measure as `analyse`, but it listens no longer than it takes to be sure.
+    """
+    if seconds <= 0:
+        return True
+    listened = round((seconds + _FIRST_LOOK) * RATE)
+    while analyse(samples[:listened]).seconds < seconds:
+        if listened >= len(samples):
+            return False
+        listened *= 2
+    return True
+
+
 def _spectra(samples: Samples) -> Floats:
-    """(frames, bins) power of each bin, scaled so that a frame's sum is its mean square."""
+    """(frames, bins) power of each bin; the sum of a frame is its mean square."""
     frames = -(-len(samples) // HOP)
     padded = np.zeros((frames - 1) * HOP + _WINDOW, np.float32)
     lead = (_WINDOW - HOP) // 2
     kept = min(len(samples), len(padded) - lead)
     np.multiply(samples[:kept], np.float32(1 / 32768), out=padded[lead : lead + kept])
     view = np.lib.stride_tricks.sliding_window_view(padded, _WINDOW)[::HOP]
-    spectrum = np.fft.rfft(view * _HANN, axis=1)[:, : _WINDOW // 2]
-    power: Floats = np.square(spectrum.real) + np.square(spectrum.imag)
-    return power.astype(np.float32, copy=False) * _SCALE
+    spectrum = np.fft.rfft(view * _HANN, axis=1)[:, _FIRST_BIN : _FIRST_BIN + _BINS]
+    power = np.square(spectrum.real) + np.square(spectrum.imag)
+    return power.astype(np.float32, copy=False)
 
 
 def _floor(decibels: Floats) -> Floats:
@@ -160,38 +180,42 @@ def _tones(spectrum: Floats, power: Floats) -> Flags:
     return held
 
 
-def _runs(distinct: Floats, tonal: Flags, spectrum: Floats) -> tuple[Index, Flags]:
+def _runs(distinct: Floats, tonal: Flags, structured: Flags) -> tuple[Index, Flags]:
     """The stretches of speech as (k, 2) frames, and which frames are loud without being speech."""
     clear = (distinct > _HIGH) & ~tonal
     active = (distinct > _LOW) & ~tonal
     stretches = _stretches(active)
-    count = np.concatenate(([0], np.cumsum(clear)))
-    enough = count[stretches[:, 1]] - count[stretches[:, 0]] >= _LEAST_FRAMES
-    voiced = np.array(
-        [_structured(spectrum[first:after]) for first, after in stretches[enough]], np.bool_
-    )
-    # Ramps of a tone are broad for a frame or two: what clings to a tone and is short is its edge.
-    kept = stretches[enough][voiced] if len(voiced) else stretches[:0]
+    # Ramps of a tone are broad for a frame or two: the least number leaves them out as well.
+    kept = stretches[
+        (_counted(clear, stretches) >= _LEAST_FRAMES)
+        & (_counted(clear & structured, stretches) >= _LEAST_STRUCTURED)
+    ]
     loud = distinct > _HIGH
     for first, after in kept:
         loud[first:after] = False
     if not len(kept):
         return kept, loud
     apart = kept[1:, 0] - kept[:-1, 1] > _BRIDGE_FRAMES
-    between = np.array(
-        [bool(tonal[a:b].any()) for a, b in zip(kept[:-1, 1], kept[1:, 0], strict=True)], np.bool_
-    )
-    cut = np.flatnonzero(apart | between)
+    between = np.stack((kept[:-1, 1], kept[1:, 0]), axis=1)
+    cut = np.flatnonzero(apart | (_counted(tonal, between) > 0))
     first = kept[np.concatenate(([0], cut + 1)), 0]
     after = kept[np.concatenate((cut, [len(kept) - 1])), 1]
     return np.stack((first, after), axis=1), loud
 
 
-def _structured(spectrum: Floats) -> bool:
-    """Whether a stretch has frames whose spectrum is not as flat as that of a rustle."""
-    body = spectrum[:, 6:112] + np.float32(1e-12)
+def _structured(narrow: Floats) -> Flags:
+    """(frames,) whether a spectrum is not as flat as that of a rustle."""
+    body = narrow + np.float32(1e-12)
     flatness = np.exp(np.log(body).mean(axis=1)) / body.mean(axis=1)
-    return bool(np.sum(flatness < _NOISE_FLATNESS) >= 2)
+    structured: Flags = flatness < _NOISE_FLATNESS
+    return structured
+
+
+def _counted(flags: Flags, stretches: Index) -> Index:
+    """How many of `flags` are set in each (first, after-last) stretch."""
+    count = np.concatenate(([0], np.cumsum(flags)))
+    counted: Index = count[stretches[:, 1]] - count[stretches[:, 0]]
+    return counted
 
 
 def _stretches(flags: Flags) -> Index:
@@ -200,16 +224,20 @@ def _stretches(flags: Flags) -> Index:
     return np.stack((np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)), axis=1)
 
 
-_HANN: Floats = np.hanning(_WINDOW + 1)[:_WINDOW].astype(np.float32)
-_SCALE = np.float32(2 / (_WINDOW * float((_HANN.astype(np.float64) ** 2).sum())))
+def _window() -> Floats:
+    """(window,) Hann, scaled so that the power of a frame's bins sums up to its mean square."""
+    window = np.hanning(_WINDOW + 1)[:_WINDOW]
+    window *= np.sqrt(2 / (_WINDOW * np.square(window).sum()))
+    return window.astype(np.float32)
 
 
-def _band_matrix() -> Floats:
-    bins = np.arange(_WINDOW // 2) * RATE / _WINDOW
-    edges = np.array(_BANDS_HERTZ)
-    inside = (bins[:, np.newaxis] >= edges[:-1]) & (bins[:, np.newaxis] < edges[1:])
+def _band_matrix(*edges: float) -> Floats:
+    """(bins, bands) 1 where a bin lies between two of the `edges`, Hz."""
+    hertz = (_FIRST_BIN + np.arange(_BINS))[:, np.newaxis] * RATE / _WINDOW
+    inside = (hertz >= np.array(edges[:-1])) & (hertz < np.array(edges[1:]))
     return inside.astype(np.float32)
 
 
-_BAND_OF_BIN: Floats = _band_matrix()
-"""(bins, bands) which band a bin belongs to."""
+_HANN: Floats = _window()
+_BAND_OF_BIN: Floats = _band_matrix(*_BANDS_HERTZ)
+_NARROW_OF_BIN: Floats = _band_matrix(*np.linspace(187.5, 3500.0, 17).tolist())
