@@ -280,8 +280,8 @@ class Endpoint:
     def _malformed(self, error: ProtocolError, source: Hop) -> None:
         """Refuses what can be refused, statelessly, and only to a trunk."""
         request = error.request
-        if not isinstance(request, Request):
-            return
+        if not isinstance(request, Request) or "Via" not in request.headers:
+            return  # this was hardly SIP
         if not self._sources.candidates(source.host):
             self._ignore(request, source)
         elif request.method != "ACK":

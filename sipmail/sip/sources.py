@@ -4,7 +4,7 @@ Rules:
 - Trunks are candidates where the request comes from one of their registrar's addresses or from
   accept_from. No candidate: no answer, not even an error, and a hint for the log.
 - Of several, the one whose Contact user the Request-URI names; else the first whose username is
-  the user of the Request-URI or of To; else the first.
+  the user of the Request-URI, or else of To; else the first.
 """
 
 from __future__ import annotations
@@ -47,20 +47,17 @@ class Sources:
         return known
 
     def line_of(self, request: Request, candidates: tuple[Line, ...]) -> Line:
-        """The trunk of a request, of the `candidates` for its source (at least one)."""
+        """The trunk of a well-formed request, of the `candidates` for its source (at least one)."""
         if len(candidates) == 1:
             return candidates[0]
         dialled = _user(request)
         for line in candidates:
             if line.contact_user == dialled:
                 return line
-        try:
-            named = {dialled, request.to.parsed_uri.user_text}
-        except ProtocolError:
-            named = {dialled}
-        for line in candidates:
-            if line.trunk.username and line.trunk.username in named:
-                return line
+        for named in (dialled, request.to.parsed_uri.user_text):
+            for line in candidates:
+                if line.trunk.username and line.trunk.username == named:
+                    return line
         return candidates[0]
 
     def hint(self, request: Request, host: str) -> str:

@@ -46,9 +46,7 @@ class Sent:
 class Scene:
     """One endpoint. `actions` are all of them so far, `sent` the messages among them."""
 
-    def __init__(
-        self, *trunks: Trunk, timers: Timers | None = None, jitter: float = 0.5
-    ) -> None:
+    def __init__(self, *trunks: Trunk, timers: Timers | None = None, jitter: float = 0.5) -> None:
         numbers = itertools.count(1)
         self.now = 1000.0
         self.endpoint = Endpoint(
@@ -69,9 +67,7 @@ class Scene:
                 self.sent.append(Sent(self.now, message, action.to))
         return actions
 
-    def receive(
-        self, data: str | bytes, source: Hop = PHONE, local: Hop = US
-    ) -> list[Message]:
+    def receive(self, data: str | bytes, source: Hop = PHONE, local: Hop = US) -> list[Message]:
         """What the endpoint says to this at once."""
         before = len(self.sent)
         raw = data.encode() if isinstance(data, str) else data

@@ -1,4 +1,4 @@
-"""Calls from INVITE to their last word: RFC 3261 sections 9, 13, 15 and 17.2, RFC 6026, RFC 3262."""
+"""Calls from INVITE to their last word: RFC 3261 sections 9, 13, 15, 17.2, RFC 6026, RFC 3262."""
 
 from __future__ import annotations
 
