@@ -212,7 +212,6 @@ class Courier:
         if word.id:
             self._when_idle(word.id, partial(self._retry_one, word))
             return
-        # What is in hand is being tried at this moment.
         self._schedule.hurry_all(time.time())
         self._say(protocol.Answer(word.request, len(self._schedule), ""))
 

@@ -41,6 +41,8 @@ class _Entry:
     due: float
     tried: bool
     server_trouble: bool = False
+    hurried: float | None = None
+    """When somebody wanted it now while it was in hand."""
 
 
 class Schedule:
@@ -89,6 +91,9 @@ class Schedule:
         entry.due, entry.tried, entry.server_trouble = due, True, server_trouble
         self._in_hand.discard(message_id)
         heapq.heappush(self._later, (due, message_id))
+        if entry.hurried is not None:
+            wanted, entry.hurried = entry.hurried, None
+            self.hurry(message_id, wanted)
 
     def remove(self, message_id: str) -> None:
         """The message has left the queue."""
@@ -96,11 +101,16 @@ class Schedule:
         self._in_hand.discard(message_id)
 
     def hurry(self, message_id: str, now: float) -> None:
-        """The message is due now, whatever was planned; one in hand stays in hand."""
+        """The message is due now, whatever was planned; one in hand is due again at once should
+        it come back: what is being tried may be what was changed just now."""
         entry = self._entries.get(message_id)
-        if entry is not None and self._waits(message_id):
-            entry.due, entry.tried = now, False
-            heapq.heappush(self._later, (now, message_id))
+        if entry is None:
+            return
+        if message_id in self._in_hand:
+            entry.hurried = now
+            return
+        entry.due, entry.tried = now, False
+        heapq.heappush(self._later, (now, message_id))
 
     def hurry_all(self, now: float) -> None:
         """Everything that waits is due now: the configuration or the administrator changed."""

@@ -195,7 +195,11 @@ class Spool:
     def find(self, message_id: str) -> tuple[State, Message]:
         """The message wherever it is; raises SpoolError when it is nowhere."""
         for state in (State.QUEUE, State.FAILED, State.DONE, State.RECORDING):
-            if self.folder(state, message_id).is_dir():
+            try:
+                is_here = self.folder(state, message_id).is_dir()
+            except OSError as error:
+                raise SpoolError(f"cannot read the spool: {error}") from error
+            if is_here:
                 return state, self.load(state, message_id)
         raise SpoolError(f"there is no message {message_id}")
 

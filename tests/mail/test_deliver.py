@@ -30,6 +30,11 @@ def settings(server: SmtpServer | Scripted, **changes: object) -> Smtp:
     return Smtp.model_validate({**facts, **changes})
 
 
+def said(server: Scripted) -> list[str]:
+    """What the client said; how it writes a command differs between Pythons."""
+    return [line.lower() for line in server.lines]
+
+
 @pytest.fixture
 def scripted() -> Iterator[Callable[..., Scripted]]:
     """`scripted(*scripts)`: a server with a script for each connection."""
@@ -120,7 +125,7 @@ def test_a_connection_serves_many_and_ends_with_quit(scripted: MakeScripted) -> 
     delivery.close()
     assert server.connections == 1
     server.stop()
-    assert "quit" in server.lines
+    assert "quit" in said(server)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +215,7 @@ def test_eight_bits_and_the_size_are_announced(scripted: MakeScripted, deliver: 
     hello: Script = [(None, "220 x"), ("EHLO", "250-x\r\n250-SIZE 100\r\n250 8BITMIME")]
     server = scripted([*hello, *MESSAGE])
     deliver(server).send(envelope(ANNA, data="Subject: x\r\n\r\nżółć\r\n".encode()))
-    assert "mail FROM:<voicemail@sipmail.test> SIZE=24 BODY=8BITMIME" in server.lines
+    assert "mail from:<voicemail@sipmail.test> size=24 body=8bitmime" in said(server)
 
 
 def test_an_address_beyond_ascii_needs_a_server_that_takes_it(
@@ -226,7 +231,7 @@ def test_an_address_beyond_ascii_needs_a_server_that_takes_it(
     hello: Script = [(None, "220 x"), ("EHLO", "250-x\r\n250 SMTPUTF8")]
     server = scripted([*hello, *MESSAGE])
     assert deliver(server).send(envelope("łoś@sipmail.test"))["łoś@sipmail.test"].ok
-    assert "rcpt TO:<łoś@sipmail.test>" in server.lines
+    assert "rcpt to:<łoś@sipmail.test>" in said(server)
 
 
 # --- security ---------------------------------------------------------------------------------

@@ -68,13 +68,19 @@ def test_an_older_plan_does_not_count_any_more() -> None:
     assert drain(queue, 1000.0) == []
 
 
-def test_a_message_in_hand_is_not_hurried() -> None:
+def test_a_message_in_hand_is_hurried_once_it_comes_back() -> None:
     queue = Schedule()
     queue.add("a", 0.0, 0.0, tried=False)
     queue.add("b", 0.0, 50.0, tried=True)
     assert queue.take(0.0) == "a"
     queue.hurry_all(1.0)
     assert drain(queue, 1.0) == ["b"]
+    queue.postpone("a", 3600.0)
+    queue.postpone("b", 3600.0)
+    assert queue.deadline == 1.0
+    assert drain(queue, 1.0) == ["a"]
+    queue.postpone("a", 3600.0)
+    assert drain(queue, 3599.0) == []
 
 
 def test_a_server_in_trouble_is_not_asked_by_everybody() -> None:
