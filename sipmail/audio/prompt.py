@@ -82,6 +82,10 @@ def decode(source: Path) -> Samples:
     Raises PromptError.
     """
     try:
+        source.open("rb").close()  # libsndfile does not say what is wrong
+    except OSError as error:
+        raise _unreadable(source, error) from error
+    try:
         with soundfile.SoundFile(source) as file:
             seconds = file.frames / file.samplerate
             if seconds > LONGEST:
@@ -134,12 +138,16 @@ def _read(source: Path) -> bytes:
             )
         data = source.read_bytes()
     except OSError as error:
-        raise PromptError(
-            f"{source}: cannot be read ({error.strerror}); check the path and the permissions"
-        ) from error
+        raise _unreadable(source, error) from error
     if not data:
         raise PromptError(f"{source}: is empty; record the greeting again")
     return data
+
+
+def _unreadable(source: Path, error: OSError) -> PromptError:
+    return PromptError(
+        f"{source}: cannot be read ({error.strerror}); check the path and the permissions"
+    )
 
 
 def _size(path: Path) -> int:

@@ -11,7 +11,18 @@ import sys
 import typer
 
 from sipmail import __version__
-from sipmail.cli import call, check, demo, explain, messages, queue, run, schema, test_mail
+from sipmail.cli import (
+    call,
+    check,
+    demo,
+    explain,
+    greeting,
+    messages,
+    queue,
+    run,
+    schema,
+    test_mail,
+)
 from sipmail.errors import ConfigError, SipmailError
 
 app = typer.Typer(
@@ -28,6 +39,7 @@ app.command("call")(call.call)
 app.command("explain")(explain.explain)
 app.add_typer(queue.app, name="queue")
 app.add_typer(messages.app, name="messages")
+app.add_typer(greeting.app, name="greeting")
 app.command("test-mail")(test_mail.test_mail)
 app.command("schema")(schema.schema)
 
