@@ -95,9 +95,9 @@ class Courier:
         self._config = config
         self._send(protocol.Configure.of(config))
 
-    def tell_admin(self, subject: str, text: str, event: str = "trunk") -> None:
+    def tell_admin(self, event: str, subject: str, text: str) -> None:
         """Queues a word to `mail.admin`; nothing where none is configured. `event` names its
-        cause."""
+        cause, like "trunk"."""
         self._send(protocol.Tell(event, subject, text))
 
     async def retry(self, message_id: str) -> int:

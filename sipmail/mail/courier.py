@@ -20,7 +20,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -33,6 +32,7 @@ from sipmail.mail.prepare import Gone, Held, Prepared, Settled, prepare
 from sipmail.mail.resend import resend
 from sipmail.mail.schedule import FIRST_DELAY, LONGEST_DELAY, TOO_LONG, Schedule
 from sipmail.mail.senders import Senders, Sent
+from sipmail.mail.worries import Worries
 from sipmail.process import adopt
 from sipmail.spool.journals import ROUND_SECONDS, JournalSync
 from sipmail.spool.message import Kind, Message
@@ -47,8 +47,6 @@ _IN_HAND = _SENDERS + _ENCODERS + 2
 """Prepared e-mails lie in memory: no more than the threads can work on."""
 _CHECK_SECONDS = 15.0
 _EXPIRE_SECONDS = 3600.0
-_NOTICE_SECONDS = 60.0
-"""Between two notices about messages; what happens meanwhile goes into the next one."""
 _STATUS_SECONDS = 0.25
 _FAILED_REMEMBERED = 86400.0
 
@@ -71,7 +69,6 @@ class Courier:
         self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encode")
         self._unsaved: dict[str, Message] = {}
         self._after: dict[str, list[_Done]] = {}
-        self._worries: dict[str, set[str]] = {}
         self._late: set[str] = set()
         self._trouble = ""
         self._failed = 0
@@ -79,10 +76,10 @@ class Courier:
         self._stop_at: float | None = None
         self._next_check = 0.0
         self._next_expiry = 0.0
-        self._next_notice = 0.0
         self._next_status = 0.0
         self._spool = Spool(config.spool)
         self._spool.attach()
+        self._worries = Worries(self._spool)
         self._senders = Senders(self._spool, _SENDERS, self._on_sent)
         log_lines.wake = self.wake
 
@@ -125,8 +122,8 @@ class Courier:
         if now >= self._next_check:
             self._next_check = now + _CHECK_SECONDS
             self._check(now)
-        if now >= self._next_notice and (tellable := self._tellable()):
-            self._tell(tellable, now)
+        if (moment := self._worries.deadline(self._is_free)) is not None and now >= moment:
+            self._tell(now)
         if now >= self._next_expiry:
             self._next_expiry = now + _EXPIRE_SECONDS
             self._encoders.submit(self._spool.expire, self._config.keep, _utc(now))
@@ -137,8 +134,8 @@ class Courier:
     def _patience(self) -> float:
         now = time.time()
         moments = [self._next_check, self._next_expiry]
-        if self._tellable():
-            moments.append(self._next_notice)
+        if (moment := self._worries.deadline(self._is_free)) is not None:
+            moments.append(moment)
         if self._changed:
             moments.append(self._next_status)
         if self._stop_at is not None:
@@ -175,9 +172,7 @@ class Courier:
             elif isinstance(word, protocol.Resend):
                 self._when_idle(word.id, partial(self._resend, word))
             elif isinstance(word, protocol.Tell):
-                self._queue_notice(
-                    admin.notice(word.event, word.subject, word.text, _utc(time.time()))
-                )
+                self._tell_word(word)
             elif isinstance(word, protocol.Stop):
                 self._stop_at = time.time() + word.grace
 
@@ -254,7 +249,7 @@ class Courier:
     def _forget(self, message_id: str, was: State) -> None:
         self._failed -= was is State.FAILED
         self._unsaved.pop(message_id, None)
-        self._worries.pop(message_id, None)
+        self._worries.forget(message_id)
 
     def _when_idle(self, message_id: str, action: _Done) -> None:
         if self._schedule.is_in_hand(message_id):
@@ -344,7 +339,7 @@ class Courier:
         if place.unsaved:
             self._unsaved[message.id] = message
         log.warning("%s waits: %s", _name(message), place.why)
-        if place.for_admin and attempt.WAITING not in message.delivery.told:
+        if place.for_admin:
             self._worry(message, (attempt.WAITING,))
         self._wait(message)
 
@@ -365,8 +360,29 @@ class Courier:
     # The administrator
 
     def _worry(self, message: Message, about: tuple[str, ...]) -> None:
-        if about and message.kind is not Kind.NOTICE and self._config.mail.admin is not None:
-            self._worries.setdefault(message.id, set()).update(about)
+        if self._config.mail.admin is not None:
+            self._worries.add(message, about)
+
+    def _is_free(self, message_id: str) -> bool:
+        # The folder of a message in hand belongs to whoever works on it.
+        return not self._schedule.is_in_hand(message_id) and message_id not in self._unsaved
+
+    def _tell(self, now: float) -> None:
+        if self._config.mail.admin is None:
+            self._worries.clear()
+        elif (notice := self._worries.tell(self._config, _utc(now), self._is_free)) is not None:
+            self._enter(notice.id)
+
+    def _tell_word(self, word: protocol.Tell) -> None:
+        if self._config.mail.admin is None:
+            return
+        notice = admin.notice(word.event, word.subject, word.text, _utc(time.time()))
+        try:
+            admin.enqueue(self._spool, notice)
+        except SpoolError as error:
+            log.error("the administrator could not be told: %s", error)
+            return
+        self._enter(notice.id)
 
     def _remember_failed(self, now: float) -> None:
         failed = self._spool.list(State.FAILED)
@@ -381,53 +397,8 @@ class Courier:
         for message_id in late - self._late:
             with contextlib.suppress(SpoolError):
                 message = self._spool.load(State.QUEUE, message_id)
-                if attempt.WAITING not in message.delivery.told:
-                    self._worry(message, (attempt.WAITING,))
+                self._worry(message, (attempt.WAITING,))
         self._late = late
-
-    def _tellable(self) -> list[str]:
-        # The folder of a message in hand belongs to whoever works on it.
-        return [
-            one
-            for one in self._worries
-            if not self._schedule.is_in_hand(one) and one not in self._unsaved
-        ]
-
-    def _tell(self, message_ids: list[str], now: float) -> None:
-        about = []
-        for message_id in message_ids:
-            worries = sorted(self._worries.pop(message_id))
-            with contextlib.suppress(SpoolError):
-                state, message = self._spool.find(message_id)
-                new = [worry for worry in worries if worry not in message.delivery.told]
-                if new:
-                    about.append((state, message, new))
-        if not about:
-            return
-        self._next_notice = now + _NOTICE_SECONDS
-        words = [(message, new) for _, message, new in about]
-        if not self._queue_notice(admin.attention(words, self._config, _utc(now))):
-            for _, message, new in about:
-                self._worry(message, tuple(new))
-            return
-        for state, message, new in about:
-            told = (*message.delivery.told, *new)
-            told_message = replace(message, delivery=replace(message.delivery, told=told))
-            try:
-                self._spool.update(told_message, state)
-            except SpoolError as error:
-                log.error("%s", error)
-
-    def _queue_notice(self, notice: Message) -> bool:
-        if self._config.mail.admin is None:
-            return True
-        try:
-            admin.enqueue(self._spool, notice)
-        except SpoolError as error:
-            log.error("the administrator could not be told: %s", error)
-            return False
-        self._enter(notice.id)
-        return True
 
     # The parent
 

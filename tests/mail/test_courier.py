@@ -415,7 +415,7 @@ def test_a_word_from_the_agent_reaches_the_administrator(
     async def work() -> None:
         smtp_server.go()
         async with running(make_config(smtp_server, mail={"admin": ADMIN})) as run:
-            run.courier.tell_admin("pbx stays unregistered", "408 Żadnej odpowiedzi")
+            run.courier.tell_admin("trunk", "pbx stays unregistered", "408 Żadnej odpowiedzi")
             await run.events.wait(lambda event: isinstance(event, protocol.Waiting))
             await run.kill()
             smtp_server.come()
