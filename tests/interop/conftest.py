@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import time
-import wave
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +13,10 @@ import pytest
 
 from tests.conftest import require_program
 from tests.interop.kamailio import Kamailio
+from tests.support import sounds
 from tests.support.caller import Caller
 from tests.support.siptext import Message
+from tests.support.sounds import read_wav
 
 _LAWS = {"PCMU": "ul", "PCMA": "al"}
 _RATE, _STEP = 8000, 160
@@ -63,9 +63,7 @@ def sound(tmp_path: Path) -> Callable[..., Sound]:
 @pytest.fixture
 def greeting(tmp_path: Path) -> Path:
     """A greeting of half a second, so that the tests don't listen long."""
-    path = tmp_path / "greeting.wav"
-    run(require_program("sox"), "-n", "-r", "8000", "-c", "1", path, "synth", "0.5", "sine", "350")
-    return path
+    return sounds.greeting(tmp_path / "greeting.wav")
 
 
 @pytest.fixture
@@ -113,13 +111,6 @@ def wait_until_up(server: Kamailio, timeout: float = 15.0) -> None:
                 continue
             return
     raise AssertionError(f"Kamailio does not answer:\n{server.log()}")
-
-
-def read_wav(data: bytes) -> np.ndarray:
-    """The samples of a mono 16-bit WAV file at 8 kHz, by Python's own reader."""
-    with wave.open(io.BytesIO(data)) as file:
-        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, _RATE)
-        return np.frombuffer(file.readframes(file.getnframes()), "<i2")
 
 
 def run(*command: str | Path) -> None:

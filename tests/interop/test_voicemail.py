@@ -16,10 +16,11 @@ import pytest
 from sipmail.cli.call import order_for, place
 from tests.conftest import StartAgent
 from tests.interop import baresip, sipp
-from tests.interop.conftest import Sound, read_wav
+from tests.interop.conftest import Sound
 from tests.interop.kamailio import PASSWORD, VOICEMAIL, Kamailio
 from tests.support.agent import Agent
 from tests.support.smtp import Delivered, SmtpServer
+from tests.support.sounds import read_wav
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
 

@@ -408,11 +408,13 @@ class Call:
     def wait_heard(self, packets: int, timeout: float = 10.0) -> None:
         assert self.wait(lambda: len(self.heard) >= packets, timeout), f"heard {len(self.heard)}"
 
-    def wait_quiet(self, quiet: float = 0.5, timeout: float = 30.0) -> None:
-        """Until the peer was heard and then said nothing for `quiet` seconds: the beep is over."""
+    def wait_quiet(self, quiet: float = 0.4, timeout: float = 30.0, spoken: int = 10) -> None:
+        """Until the peer has said something (`spoken` packets at least, since an odd silent one
+        may come before) and then nothing for `quiet` seconds: the beep is over.
+        """
 
         def still() -> bool:
-            return bool(self.heard) and time.monotonic() - self.heard[-1][0] >= quiet
+            return len(self.heard) >= spoken and time.monotonic() - self.heard[-1][0] >= quiet
 
         deadline = time.monotonic() + timeout
         while not still():
