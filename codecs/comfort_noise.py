@@ -22,6 +22,7 @@ _OVERLOAD = 32124.0  # 8031 in 14 bits, the largest sample of μ-law
 _MOST_COEFFICIENTS = 24
 _FRAME = 256
 _STEP = 128
+_MOST_FRAMES = 4000
 _QUIET_SHARE = 5  # percent
 _QUIET_MARGIN = 2.0  # 3 dB
 _SEED = 3389
@@ -41,18 +42,12 @@ def comfort_noise(payload: bytes) -> Samples:
     return _noise(1 / np.maximum(np.abs(response) ** 2, 1e-9), mean_square)
 
 
-def background(samples: Samples, received: npt.NDArray[np.bool_] | None = None) -> Samples:
-    """(LOOP,) int16: noise with the level and spectrum of the quiet places of (n,) `samples`.
-
-    `received` says which samples are real; frames with others in them are not looked at.
-    """
+def background(samples: Samples) -> Samples:
+    """(LOOP,) int16: noise with the level and spectrum of the quiet places of (n,) `samples`."""
     if len(samples) < _FRAME:
         return np.zeros(LOOP, np.int16)
-    frames = np.lib.stride_tricks.sliding_window_view(samples, _FRAME)[::_STEP]
-    if received is not None:
-        frames = frames[np.lib.stride_tricks.sliding_window_view(received, _FRAME)[::_STEP].all(1)]
-        if not len(frames):
-            return np.zeros(LOOP, np.int16)
+    step = max(_STEP, len(samples) // _MOST_FRAMES)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, _FRAME)[::step]
     energy = np.square(frames.astype(np.float32)).mean(axis=1, dtype=np.float64)
     quiet = energy <= _QUIET_MARGIN * np.percentile(energy, _QUIET_SHARE)
     window = np.hanning(_FRAME + 1)[:_FRAME]
@@ -62,7 +57,7 @@ def background(samples: Samples, received: npt.NDArray[np.bool_] | None = None) 
 
 def looped(noise: Samples, start: int, stop: int) -> Samples:
     """(stop - start,) int16: what the endless loop of `noise` has at these positions."""
-    return np.take(noise, np.arange(start, stop), mode="wrap")
+    return np.resize(np.roll(noise, -(start % len(noise))), stop - start)
 
 
 def _noise(spectrum: Spectrum, mean_square: float) -> Samples:

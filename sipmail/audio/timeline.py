@@ -183,7 +183,7 @@ def _rebuilt(journal: Journal, kinds: Kinds) -> Recording:
         received = np.ones(total, np.bool_)
         for start, stop in zip(gaps.start.tolist(), gaps.stop.tolist(), strict=True):
             received[start:stop] = False
-        under = background(sound, received)
+        under = background(sound[received])
         partly = ~lost | (until < gaps.stop)
         _fill_silence(sound, gaps.start[partly], gaps.stop[partly], under)
         _fill_events(sound, packets, placed, journal.data, received)

@@ -45,16 +45,6 @@ def test_the_background_is_that_of_the_quiet_places() -> None:
     assert np.sqrt(np.square(made).mean()) == pytest.approx(100, rel=0.1)
 
 
-def test_the_background_ignores_what_was_not_received() -> None:
-    chance = np.random.default_rng(3)
-    sound = (chance.standard_normal(16000) * 100).astype(np.int16)
-    received = np.ones(16000, np.bool_)
-    sound[4000:8000] = 0
-    received[4000:8000] = False
-    made = background(sound, received).astype(np.float64)
-    assert np.sqrt(np.square(made).mean()) == pytest.approx(100, rel=0.1)
-
-
 def test_digital_silence_has_a_silent_background() -> None:
     assert not background(np.zeros(8000, np.int16)).any()
     assert not background(np.ones(10, np.int16)).any()
