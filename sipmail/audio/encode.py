@@ -1,12 +1,13 @@
 """Samples to a sound file in memory, in the formats that a mailbox may ask for.
 
 What plays where decided the choices:
-- `mp3` is resampled to 16 kHz: 8 kHz is MPEG-2.5, an extension that not every player has, while
-  16 kHz is MPEG-2 layer III, which phones, Outlook and browsers play. Variable bit rate; the
-  length stands in its Xing header.
+- `mp3` is resampled to 24 kHz: 8 kHz is MPEG-2.5, an extension that not every player has, while
+  16, 22.05 and 24 kHz are MPEG-2 layer III, which phones, Outlook and browsers play; of these 24
+  has the shortest frames, so that a player which does not know of the encoder's delay is less than
+  0.1 s off. Variable bit rate; the length stands in its Xing header.
 - `ulaw` and `alaw` are G.711 in a WAV container: half the size of PCM, and Windows plays it. They
   come from our own encoder, so a recording in the same law goes through unchanged.
-- `wav` (16-bit PCM) and `flac` keep every sample; `opus` is in Ogg, at 16 kHz as well.
+- `wav` (16-bit PCM) and `flac` keep every sample; `opus` is in Ogg, at 16 kHz.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from sipmail.errors import SipmailError
 FORMATS = ("mp3", "wav", "ulaw", "alaw", "flac", "opus")
 """What `encode` takes as `format`."""
 
-_LOSSY_RATE = 16000
+_MP3_RATE = 24000
+_OPUS_RATE = 16000
 _MP3_COMPRESSION = 0.5
 _WAVE_ALAW = 6
 _WAVE_MULAW = 7
@@ -68,8 +70,8 @@ def encode(samples: Samples, rate: int, format: str) -> Encoded:
             return Encoded(_write(samples, rate, "FLAC", "PCM_16"), "audio/flac", "flac", duration)
         case "mp3":
             data = _write(
-                _resampled(samples, rate),
-                _LOSSY_RATE,
+                _resampled(samples, rate, _MP3_RATE),
+                _MP3_RATE,
                 "MP3",
                 "MPEG_LAYER_III",
                 compression_level=_MP3_COMPRESSION,
@@ -77,19 +79,21 @@ def encode(samples: Samples, rate: int, format: str) -> Encoded:
             )
             return Encoded(data, "audio/mpeg", "mp3", duration)
         case "opus":
-            data = _write(_resampled(samples, rate), _LOSSY_RATE, "OGG", "OPUS")
+            data = _write(_resampled(samples, rate, _OPUS_RATE), _OPUS_RATE, "OGG", "OPUS")
             return Encoded(data, "audio/ogg", "opus", duration)
     raise EncodeError(f"unknown audio format {format!r}; known: {', '.join(FORMATS)}")
 
 
-def _resampled(samples: Samples, rate: int) -> npt.NDArray[np.int16]:
-    if rate == _LOSSY_RATE or not len(samples):
+def _resampled(samples: Samples, rate: int, wanted: int) -> npt.NDArray[np.int16]:
+    if rate == wanted or not len(samples):
         return samples
-    return np.asarray(soxr.resample(samples, rate, _LOSSY_RATE, "HQ"), dtype=np.int16)
+    return np.asarray(soxr.resample(samples, rate, wanted, "HQ"), dtype=np.int16)
 
 
 def _write(samples: Samples, rate: int, container: str, subtype: str, **options: Any) -> bytes:
     file = io.BytesIO()
+    # libsndfile writes nothing at all for no samples, and an empty file is no sound file.
+    samples = samples if len(samples) else np.zeros(1, np.int16)
     try:
         soundfile.write(file, samples, rate, format=container, subtype=subtype, **options)
     except (soundfile.LibsndfileError, RuntimeError, TypeError, ValueError) as error:

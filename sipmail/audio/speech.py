@@ -14,6 +14,7 @@ to a mean square of full scale (dBFS in which a full-scale sine is -3), as loudn
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +47,7 @@ _TONE_LOWEST_BIN = 11 - _FIRST_BIN  # 344 Hz
 _TONE_FRAMES = 3
 _LEAST_STRUCTURED = 2
 _NOISE_FLATNESS = 0.4
+_GATE = 10 ** (-15.9 / 10)
 _BEFORE = 0.25
 _AFTER = 0.3
 _FIRST_LOOK = 3.0
@@ -87,13 +89,15 @@ def analyse(samples: Samples) -> Speech:
     distinct = np.clip(decibels - floor, 0, _STRONGEST).mean(axis=1)
     tonal = _tones(spectrum, power)
     runs, loud = _runs(distinct, tonal, _structured(narrow))
-    noise = float(10 * np.log10((10 ** (floor / 10)).sum(axis=1).mean()))
+    # The floor of the bands is no lower than G.711's own noise; a quiet line may be.
+    under = min(float((10 ** (floor / 10)).sum(axis=1).mean()), float(np.percentile(power, 10)))
+    noise = 10 * math.log10(max(under, 10 ** (SILENT / 10)))
     if not len(runs):
         return Speech(0.0, SILENT, noise, 0, total, ())
     spoken = np.zeros(len(power), np.bool_)
     for first, after in runs:
         spoken[first:after] = True
-    level = 10 * np.log10(float(power[spoken & (distinct > _HIGH)].mean()))
+    level = _level(power[spoken])
     begin = max(0, int(runs[0, 0]) * HOP - round(_BEFORE * RATE))
     end = min(total, int(runs[-1, 1]) * HOP + round(_AFTER * RATE))
     foreign = np.flatnonzero(loud[runs[-1, 1] + 1 :])
@@ -135,6 +139,12 @@ def _spectra(samples: Samples) -> Floats:
     spectrum = np.fft.rfft(view * _HANN, axis=1)[:, _FIRST_BIN : _FIRST_BIN + _BINS]
     power = np.square(spectrum.real) + np.square(spectrum.imag)
     return power.astype(np.float32, copy=False)
+
+
+def _level(power: Floats) -> float:
+    """The active level of frames of speech, dB: without pauses, with the margin of ITU-T P.56."""
+    loud = power[power > _GATE * power.mean()]
+    return 10 * math.log10(float(loud.mean()))
 
 
 def _floor(decibels: Floats) -> Floats:
