@@ -7,6 +7,7 @@ deadline. It does what a good phone does, and on request what a bad one does.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import secrets
@@ -388,17 +389,16 @@ class Call:
     # --- media ------------------------------------------------------------------------------
 
     def send(self, packets: Sequence[Packet], sock: socket.socket | None = None) -> None:
-        """Sends a schedule in real time; returns when its last packet has left."""
+        """Sends a schedule in real time, until its last packet has left or the peer hung up."""
         assert self.remote is not None, "no media address yet"
         start = time.monotonic() - (packets[0].due if packets else 0.0)
         for packet in packets:
             if (wait := start + packet.due - time.monotonic()) > 0:
                 time.sleep(wait)
-            try:
+            if self.bye is not None or not self._open:
+                return
+            with contextlib.suppress(ConnectionRefusedError):
                 (sock or self.rtp).sendto(bytes(packet), self.remote)
-            except ConnectionRefusedError:
-                if not self._open or self.bye is not None:
-                    return
 
     def heard_payload(self, payload_type: int | None = None) -> bytes:
         """What was heard, in the order of its arrival, as G.711 bytes."""
