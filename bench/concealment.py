@@ -118,7 +118,7 @@ def spoken(voice: str, variant: str) -> Samples:
 def steady() -> dict[str, Samples]:
     count = 20 * RATE
     time = np.arange(count) / RATE
-    hum = sum(np.sin(2 * np.pi * 50 * k * time) / k for k in (1, 3, 5, 7))
+    hum = np.sum([np.sin(2 * np.pi * 50 * k * time) / k for k in (1, 3, 5, 7)], axis=0)
     coloured = np.convolve(noise(-30, count), np.ones(8) / 8, "same")
     return {
         "white noise -40 dBFS": sent(noise(-40, count)),

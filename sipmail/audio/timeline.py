@@ -250,16 +250,16 @@ def _reordered(placed: Placed, speech: Index) -> int:
 def _paint(
     sound: Samples, journal: Journal, packets: Packets, placed: Placed, heard: Index
 ) -> None:
-    """Decodes the packets `heard` to their positions."""
-    length, position = packets.length[heard], placed.position[heard]
-    if (position[1:] < (position + length)[:-1]).any():
-        sizes = np.bincount(placed.stretch[heard], minlength=placed.count)
-        # Who comes last stays: the packets of the largest stretch, and of those the earliest.
-        order = np.lexsort((-heard, sizes[placed.stretch[heard]]))
-        for one in order:
-            _paint_disjoint(sound, journal, packets, placed, heard[one : one + 1])
-    else:
-        _paint_disjoint(sound, journal, packets, placed, heard)
+    """Decodes the packets `heard` to their positions; the largest stretch comes last and stays."""
+    sizes = np.bincount(placed.stretch[heard], minlength=placed.count)
+    for number in np.argsort(sizes, kind="stable"):
+        mine = heard[placed.stretch[heard] == number]
+        ends = placed.position[mine] + packets.length[mine]
+        if (placed.position[mine][1:] >= ends[:-1]).all():
+            _paint_disjoint(sound, journal, packets, placed, mine)
+        else:  # packets longer than their timestamps allow: the earliest to arrive stays
+            for one in np.sort(mine)[::-1]:
+                _paint_disjoint(sound, journal, packets, placed, np.array([one]))
 
 
 def _paint_disjoint(

@@ -272,6 +272,33 @@ def test_a_stray_packet_does_not_harm_the_call() -> None:
         assert np.array_equal(made.samples, decoded(VOICE))
 
 
+def test_of_two_streams_at_once_the_larger_is_heard() -> None:
+    call = Sender(ssrc=1).speak(VOICE)
+    other = Sender(ssrc=2, clock=1.0, timestamp=5).speak(voice(3, seed=2))
+    both = sorted(call.sent + other.sent, key=lambda one: one.arrival)
+    made = samples(written(both), PAYLOADS)
+    assert np.array_equal(made.samples, decoded(VOICE))
+    assert made.stretches == 2
+
+
+def test_packets_longer_than_their_timestamps_allow() -> None:
+    """30 ms of sound each 20 ms: nobody can say what is right, but nothing breaks."""
+    call = Sender(ptime=30).speak(VOICE)
+    crowded = [
+        replace(one, packet=replace(one.packet, timestamp=1000 + n * 160))
+        for n, one in enumerate(call.sent)
+    ]
+    made = samples(written(crowded), PAYLOADS)
+    assert len(made.samples) == (len(crowded) - 1) * 160 + 240
+    assert np.array_equal(made.samples[:240], decoded(VOICE)[:240])
+
+
+def test_the_same_journal_gives_the_same_samples() -> None:
+    packets = lossy(Sender().speak(VOICE).sent, 8, drop=0.1, reorder=0.1)
+    first, second = (samples(written(packets), PAYLOADS) for _ in range(2))
+    assert np.array_equal(first.samples, second.samples)
+
+
 def test_padding_csrc_and_extensions_do_not_matter() -> None:
     call = Sender().speak(VOICE)
     dressed = []
