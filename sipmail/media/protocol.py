@@ -34,9 +34,15 @@ class Leg:
     send: bool
     """False while we are on hold: prompts pause."""
     receive: bool
-    """False while the far side sends nothing by agreement: the RTP timeout rests."""
+    """False while the far side sends nothing by agreement."""
     payloads: Mapping[int, str] = field(default_factory=dict)
     """Every payload type that may come, with its encoding name."""
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether the call is on hold: the far side may send music or nothing, so the RTP timeout
+        and the silence limit rest."""
+        return not (self.send and self.receive)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ class Session:
         self._aim()
         self._leave()
         self._join()
-        if before is None or before.receive != leg.receive:
+        if before is None or before.on_hold != leg.on_hold:
             self.receiver.heard = tick
             self._timed_out = False
         if before is None:
@@ -203,7 +203,7 @@ class Session:
             self._silent_due = tick + SILENT_PACKET_TICKS
             if not self._on_wheel:
                 self.player.idle(tick)
-        if not leg.receive:
+        if leg.on_hold:
             receiver.heard = tick
         if tick - receiver.heard < self._studio.timeout * TICKS:
             self._timed_out = False
@@ -213,7 +213,7 @@ class Session:
         recorder = self._recorder
         if recorder is None:
             return self._period()
-        if not leg.receive:
+        if leg.on_hold:
             recorder.hold(tick)
         if why := recorder.over(tick):
             self._finish(why)

@@ -242,11 +242,12 @@ def test_silence_ends_and_speech_does_not(call: Call) -> None:
     assert call.events[-1] == RecordingEnded("call", "silence")
 
 
-def test_suppressed_silence_ends_but_hold_does_not(call: Call) -> None:
+@pytest.mark.parametrize("receive", [False, True], ids=["inactive", "sendonly"])
+def test_suppressed_silence_ends_but_hold_does_not(call: Call, receive: bool) -> None:
     call.connect()
     call.talk(0.5)
     call.record(silence=3.0)
-    call.connect(send=False, receive=False)
+    call.connect(send=False, receive=receive)
     call.pass_(20.0)
     assert len(call.events) == 1
     call.connect()
@@ -254,10 +255,11 @@ def test_suppressed_silence_ends_but_hold_does_not(call: Call) -> None:
     assert call.events[-1] == RecordingEnded("call", "silence")
 
 
-def test_timeout_once_and_not_during_hold(call: Call) -> None:
+@pytest.mark.parametrize(("send", "receive"), [(True, False), (False, True), (False, False)])
+def test_timeout_once_and_not_during_hold(call: Call, send: bool, receive: bool) -> None:
     call.connect()
     call.talk(0.1)
-    call.connect(receive=False)
+    call.connect(send=send, receive=receive)
     call.pass_(100.0)
     assert call.events == [FirstPacket("call")]
     call.connect()
