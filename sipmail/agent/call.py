@@ -8,6 +8,7 @@ gone, whatever the script awaits raises `HungUp`; nothing here blocks the loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -65,6 +66,7 @@ class LiveCall:
         self._token = 0
         self._played = 0
         self._recording_ended = ""
+        self._finish_keys = ""
         self._wake: asyncio.Future[None] | None = None
 
     def __str__(self) -> str:
@@ -89,7 +91,10 @@ class LiveCall:
             port = await opening
             self._media_open = True
         except (SpoolError, MediaError):
-            opening.cancel()
+            # The port may be open all the same: `close` gives it back.
+            with contextlib.suppress(MediaError):
+                await opening
+                self._media_open = True
             raise
         self._still_here()
         local = LocalMedia(self._host, port, self._line.codecs)
@@ -115,6 +120,7 @@ class LiveCall:
         self._still_here()
         assert self._folder is not None  # the script answers before it records
         self._recording_ended = ""
+        self._finish_keys = record.finish_keys
         self.message = replace(self.message, recorded=True)
         self._line.worker.record(
             self.key,
@@ -123,7 +129,10 @@ class LiveCall:
             silence=record.silence,
             finish_keys=record.finish_keys,
         )
-        await self._until(lambda: self._recording_ended != "")
+        try:
+            await self._until(lambda: self._recording_ended != "")
+        finally:
+            self._finish_keys = ""
         return Ending(self._recording_ended)
 
     async def hang_up(self) -> None:
@@ -153,6 +162,13 @@ class LiveCall:
     def note_digit(self, digit: str) -> None:
         self._keys += digit
         self._wake_up()
+
+    def note_info_digit(self, digit: str) -> None:
+        """A key that came by signalling: the media worker does not know of it."""
+        if digit in self._finish_keys and not self._recording_ended:
+            self._line.worker.stop_call(self.key)
+            self._recording_ended = Ending.KEY
+        self.note_digit(digit)
 
     def note_recording_ended(self, why: str) -> None:
         self._recording_ended = why

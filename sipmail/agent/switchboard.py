@@ -78,7 +78,7 @@ class Switchboard:
             case sip.Ended():
                 call.note_signalling_over(action.cause)
             case sip.InfoDigit():
-                call.note_digit(action.digit)
+                call.note_info_digit(action.digit)
             case sip.Renamed():
                 self._rename(call, self.reception.renamed(action.request))
 
