@@ -50,9 +50,7 @@ def write_greeting(path: Path, seconds: float, pitch: float = 350.0) -> Path:
 def short_sections(folder: Path, **sections: Any) -> dict[str, Any]:
     """Sections for an agent whose mailbox `sales` has the short greeting."""
     greeting = write_greeting(folder / "short.wav", SHORT)
-    own: dict[str, Any] = {
-        "mailboxes": {"sales": {"greeting": str(greeting), "record": {**PLAIN}}}
-    }
+    own: dict[str, Any] = {"mailboxes": {"sales": {"greeting": str(greeting), "record": {**PLAIN}}}}
     own.update(sections)
     return own
 

@@ -30,7 +30,7 @@ from tests.support.rtp import PCMA, PCMU, RATE, SILENCE, Packet, schedule
 from tests.support.smtp import Delivered
 
 Samples = npt.NDArray[np.int16]
-Spoken = dict["Call", list[tuple[float, "Packet"]]]
+Spoken = dict[Call, list[tuple[float, Packet]]]
 """What left for each call, and when (`time.monotonic`)."""
 
 STEP = 160
@@ -93,7 +93,11 @@ def say(*turns: tuple[Call, Sequence[Packet]], stop: Callable[[], bool] = bool) 
     """Sends the packets of all these calls in real time, until `stop()`; returns what left when."""
     spoken: Spoken = {call: [] for call, _ in turns}
     line = sorted(
-        ((packet.due, index, packet) for index, (_, packets) in enumerate(turns) for packet in packets),
+        (
+            (packet.due, index, packet)
+            for index, (_, packets) in enumerate(turns)
+            for packet in packets
+        ),
         key=lambda entry: entry[0],
     )
     start = time.monotonic()
