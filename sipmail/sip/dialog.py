@@ -18,6 +18,7 @@ Rules:
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 from sipmail.errors import ProtocolError
 from sipmail.sip.actions import Hop
@@ -147,6 +148,7 @@ def _hop(text: str) -> Hop:
     return Hop(transport, host, uri.port or _DEFAULT_PORTS[transport])
 
 
+@lru_cache(maxsize=1024)
 def _is_private(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_private

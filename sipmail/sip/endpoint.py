@@ -16,6 +16,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from sipmail.errors import ProtocolError
@@ -170,6 +171,10 @@ class Endpoint:
                 line.registration.transport_failed(hop, now)
         return self._context.take()
 
+    def trunks_at(self, host: str) -> tuple[str, ...]:
+        """The names of the trunks that an address belongs to."""
+        return tuple(line.trunk.name for line in self._sources.candidates(host))
+
     def _line(self, trunk: Trunk) -> Line:
         return Line(self._context, self._layer, trunk, self._line_left)
 
@@ -253,6 +258,11 @@ class Endpoint:
             self._receive(data, source, local, now)
         return self._context.take()
 
+    def malformed(self, error: ProtocolError, source: Hop, now: float) -> list[Action]:
+        """Refuses what broke a stream from `source`, where `error.request` can be answered."""
+        self._malformed(error, source)
+        return self._context.take()
+
     def _receive(self, data: bytes, source: Hop, local: Hop, now: float) -> None:
         if not data.strip(_PONG):
             if data == _PING and source.transport != "udp":
@@ -263,10 +273,14 @@ class Endpoint:
             if isinstance(message, Response):
                 self._layer.receive(message, now)
                 return
-            message = received_from(message, source.host, source.port)
             check(message)
+            message = received_from(message, source.host, source.port)
         except ProtocolError as error:
-            self._malformed(error, source)
+            if isinstance(error.request, Request) and error.request.method == "ACK":
+                with suppress(ProtocolError):  # only what says whose it is has to be well formed
+                    self._acknowledge(error.request, source, now)
+            else:
+                self._malformed(error, source)
             return
         if message.method == "ACK":
             self._acknowledge(message, source, now)
@@ -285,13 +299,10 @@ class Endpoint:
         if not self._sources.candidates(source.host):
             self._ignore(request, source)
         elif request.method != "ACK":
-            try:
+            with suppress(ProtocolError):  # without a Via nobody knows where the answer goes to
                 marked = received_from(request, source.host, source.port)
-                hop = response_hop(marked.via, source)
-            except ProtocolError:
-                return  # nobody knows where an answer would go
-            response = refusal(self._context, marked, error, self._context.tokens())
-            self._context.send(response, hop)
+                response = refusal(self._context, marked, error, self._context.tokens())
+                self._context.send(response, response_hop(marked.via, source))
 
     def _acknowledge(self, ack: Request, source: Hop, now: float) -> None:
         invite = self._layer.invite_of(ack)

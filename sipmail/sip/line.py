@@ -99,7 +99,7 @@ def _numeric_hosts(trunk: Trunk) -> list[str]:
     hosts = []
     for text in (trunk.registrar, trunk.outbound_proxy):
         if text is not None:
-            host = SipUri.parse(text).host
-            if parse_address(host) is not None:
-                hosts.append(host)
+            address = parse_address(SipUri.parse(text).host)
+            if address is not None:
+                hosts.append(str(address))
     return hosts

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import cast
 
 from sipmail.errors import ProtocolError
 from sipmail.sip.cseq import CSeq
@@ -79,6 +80,8 @@ class _Message:
     @lazy
     def via(self) -> Via:
         """The topmost Via; raises ProtocolError(400)."""
+        if (vias := self.__dict__.get("vias")) is not None:
+            return cast(Via, vias[0])
         first = self._headers.get("Via")
         if first is None:
             raise ProtocolError(400, "Missing Via")
@@ -322,9 +325,12 @@ def _check(request: Request) -> None:
         raise ProtocolError(416, f"Unsupported URI scheme {uri.scheme}")
     if isinstance(uri, SipUri) and uri.headers is not None:
         raise ProtocolError(400, "Headers in the Request-URI")
-    for value in headers.values("Contact"):
-        if value != "*":
-            _ = NameAddr.parse(value).parsed_uri
+    first = request.contact if "contact" in lines and lines["contact"][0] != "*" else None
+    if first is not None:
+        _ = first.parsed_uri
+        for value in headers.values("Contact")[1:]:
+            if value != "*":
+                _ = NameAddr.parse(value).parsed_uri
     for value in headers.values("Record-Route"):
         _ = NameAddr.parse(value).parsed_uri
 
@@ -365,16 +371,26 @@ def response_to(
     )
 
 
+_UNTOUCHED_BY_VIA = ("call_id", "cseq", "from_", "to", "contact", "parsed_uri")
+
+
 def received_from(request: Request, host: str, port: int) -> Request:
     """The request with its topmost Via marked with where it came from (section 18.2.1, RFC 3581).
 
     Raises ProtocolError(400) when the topmost Via can't be read.
     """
-    marked = request.via.received_from(host, port)
-    if marked == request.via:
+    via = request.via
+    if not via.wants_rport and via.host == host:
         return request
+    marked = via.received_from(host, port)
     first, *others = request.headers.all("Via")
     rest = split_commas(first)[1:]
-    return replace(
-        request, headers=request.headers.with_("Via", ", ".join((str(marked), *rest)), *others)
-    )
+    headers = request.headers.with_("Via", ", ".join((str(marked), *rest)), *others)
+    copy = Request(request.method, request.uri, headers, request.body)
+    known = request.__dict__
+    # What was read already need not be read again.
+    copy.__dict__.update((name, known[name]) for name in _UNTOUCHED_BY_VIA if name in known)
+    copy.__dict__["via"] = marked
+    if "vias" in known:
+        copy.__dict__["vias"] = (marked, *request.vias[1:])
+    return copy

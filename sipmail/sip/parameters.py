@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar, overload
 
 from sipmail.errors import ProtocolError
 from sipmail.sip.grammar import QUOTED, quote, unquote
+
+T = TypeVar("T")
 
 _PARAMETER = re.compile(
     rf'[ \t]*;[ \t]*([^ \t;=,"<>]+)(?:[ \t]*=[ \t]*({QUOTED}|[^ \t;,"<>]*))?[ \t]*', re.DOTALL
@@ -54,6 +57,20 @@ class Parameters(Mapping[str, str | None]):
 
     def __getitem__(self, name: str) -> str | None:
         return self._pairs[name.lower()][1]
+
+    @overload
+    def get(self, name: str, /) -> str | None: ...
+
+    @overload
+    def get(self, name: str, /, default: str | None) -> str | None: ...
+
+    @overload
+    def get(self, name: str, /, default: T) -> str | T | None: ...
+
+    def get(self, name: str, /, default: object = None) -> object:
+        """The value of a parameter; `default` where there is no such parameter."""
+        pair = self._pairs.get(name.lower())
+        return default if pair is None else pair[1]
 
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._pairs

@@ -24,7 +24,7 @@ class Timers:
     t1: float = 0.5
     t2: float = 4.0
     t4: float = 5.0
-    response: float = 180.0
+    response: float = 600.0
     min_se: float = 90.0
     backoff: float = 30.0
     backoff_max: float = 300.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from sipmail.errors import ProtocolError
 from sipmail.sip.grammar import HOST, TOKEN, format_host, parse_host, parse_port
@@ -77,4 +77,4 @@ class Via:
             params = params.with_("rport", str(port))
         if self.wants_rport or self.host != host:
             params = params.with_("received", host)
-        return replace(self, params=params)
+        return Via(self.transport, self.host, self.port, params)

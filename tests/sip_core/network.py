@@ -18,12 +18,17 @@ from sipmail.sip.actions import (
     Cancelled,
     Ended,
     Established,
+    Hop,
     HungUp,
     Incoming,
     MediaChanged,
+    RegistrationFailed,
+    Resolve,
     Send,
+    Unregistered,
 )
 from sipmail.sip.endpoint import Endpoint
+from sipmail.sip.trunk import Trunk
 from tests.sip_core.scene import CARRIER, MEDIA, OFFER, PHONE, US
 
 T1, T2 = 0.5, 4.0
@@ -200,9 +205,8 @@ class RandomPhone:
         echoed = "".join(
             f"{name}: {fields[name]}\r\n" for name in ("Via", "From", "To", "Call-ID", "CSeq")
         )
-        self.send(
-            f"SIP/2.0 {status} Answer\r\n{echoed}{typed}Content-Length: {len(body)}\r\n\r\n{body}".encode()
-        )
+        head = f"SIP/2.0 {status} Answer\r\n{echoed}{typed}Content-Length: {len(body)}"
+        self.send(f"{head}\r\n\r\n{body}".encode())
 
 
 class Schedule:
@@ -260,3 +264,98 @@ class Schedule:
             network.after(wait, lambda plan=plan: self._take(plan()))  # type: ignore[misc]
         # No message lasts for ever.
         network.after(wait + 150, lambda: self._take(endpoint.hang_up(call, network.now)))
+
+
+class RegistrarSchedule:
+    """A registration over the network, for some minutes, and its end.
+
+    The registrar challenges, restarts (forgetting everything) and goes away as it likes.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.network = network = Network(seed)
+        names = itertools.count()
+        trunk = Trunk("pbx", registrar="sip:pbx", username="200", password="x", expires=60)
+        self.endpoint = Endpoint(
+            [trunk], tokens=lambda: f"t{next(names)}", jitter=network.random.random
+        )
+        self.story: list[str] = []
+        self.bound: dict[str, float] = {}
+        self.most_under_way = 0
+        self.away = False
+        self._nonce = ""
+        self._newest = 0
+        self._unanswered: set[str] = set()
+        self._hop = Hop("udp", "198.51.100.20", 5060)
+
+    def run(self) -> None:
+        chance, network = self.network.random, self.network
+        self._take(self.endpoint.start(0.0))
+        end = 100 + chance.random() * 900
+        for _ in range(chance.randrange(4)):
+            network.after(chance.random() * end, self._restart)
+        for _ in range(chance.randrange(2)):
+            network.after(chance.random() * end, lambda: setattr(self, "away", True))
+            network.after(end * 0.9, lambda: setattr(self, "away", False))
+        network.after(end, lambda: self._take(self.endpoint.unregister(network.now)))
+        network.run(self.endpoint, self._take)
+
+    def _restart(self) -> None:
+        self.bound.clear()
+        self._nonce = ""
+
+    def _take(self, actions: list[Action]) -> None:
+        network = self.network
+        for action in actions:
+            if isinstance(action, Resolve):
+                hops = [] if network.random.random() < 0.1 else [self._hop]
+                wait = network.random.random()
+                network.after(wait, lambda hops=hops: self._resolved(hops))  # type: ignore[misc]
+            elif isinstance(action, Send):
+                if action.data.strip():
+                    self._note_request(action.data.decode())
+                    network.carry(lambda data=action.data: self._receive(data))  # type: ignore[misc]
+            else:
+                self.story.append(type(action).__name__)
+                if isinstance(action, RegistrationFailed | Unregistered):
+                    self._unanswered.clear()
+
+    def _resolved(self, hops: list[Hop]) -> None:
+        self._take(self.endpoint.resolved("pbx", hops, US, self.network.now))
+
+    def _note_request(self, text: str) -> None:
+        self._unanswered.add(text.partition("CSeq: ")[2].partition("\r\n")[0])
+        self.most_under_way = max(self.most_under_way, len(self._unanswered))
+
+    def _receive(self, data: bytes) -> None:
+        if self.away:
+            return
+        head = data.decode().partition("\r\n\r\n")[0]
+        fields = [line.split(": ", 1) for line in head.split("\r\n")[1:]]
+        headers = dict(reversed([(name, value) for name, value in fields]))
+        status, extra = 200, ""
+        if not self._nonce or f'nonce="{self._nonce}"' not in headers.get("Authorization", ""):
+            stale = ", stale=true" if "Authorization" in headers else ""
+            self._nonce = self._nonce or f"n{next(self.network._order)}"
+            status = 401
+            extra = f'WWW-Authenticate: Digest realm="pbx", nonce="{self._nonce}"{stale}\r\n'
+        elif (number := int(headers["CSeq"].split(" ")[0])) >= self._newest:  # RFC 3261 10.3
+            self._newest = number
+            self._bind([value for name, value in fields if name == "Contact"])
+        echoed = "".join(
+            f"{name}: {headers[name]}\r\n" for name in ("Via", "From", "To", "Call-ID", "CSeq")
+        )
+        answer = f"SIP/2.0 {status} Answer\r\n{echoed}{extra}Content-Length: 0\r\n\r\n".encode()
+        cseq = headers["CSeq"]
+        self.network.carry(lambda: self._answered(cseq, answer))
+
+    def _bind(self, contacts: list[str]) -> None:
+        for contact in contacts:
+            uri, _, expires = contact.partition(";expires=")
+            self.bound.pop(uri, None)
+            if expires != "0":
+                self.bound[uri] = self.network.now + float(expires)
+
+    def _answered(self, cseq: str, answer: bytes) -> None:
+        self._unanswered.discard(cseq)
+        self._take(self.endpoint.receive(answer, self._hop, US, self.network.now))

@@ -63,14 +63,15 @@ class Scene:
         self.actions += actions
         for action in actions:
             if isinstance(action, Send) and action.data.strip(b"\r\n"):
-                message = parse(action.data.decode(), (action.to.host, action.to.port))
+                text = action.data.decode("utf-8", "surrogateescape")
+                message = parse(text, (action.to.host, action.to.port))
                 self.sent.append(Sent(self.now, message, action.to))
         return actions
 
     def receive(self, data: str | bytes, source: Hop = PHONE, local: Hop = US) -> list[Message]:
         """What the endpoint says to this at once."""
         before = len(self.sent)
-        raw = data.encode() if isinstance(data, str) else data
+        raw = data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
         self.note(self.endpoint.receive(raw, source, local, self.now))
         return [sent.message for sent in self.sent[before:]]
 

@@ -17,6 +17,7 @@ from sipmail.sip.actions import (
     Incoming,
     MediaChanged,
 )
+from sipmail.sip.timers import Timers
 from sipmail.sip.trunk import Trunk
 from tests.sip_core.scene import MEDIA, OFFER, PHONE, Phone, Scene, established
 
@@ -168,6 +169,15 @@ def test_an_ack_with_a_wrong_to_tag_is_taken_from_the_same_source(branch: str | 
     scene.receive(ack)
     assert len(scene.told(Established)) == 1
     assert scene.advance(40) == []
+
+
+def test_an_ack_that_is_malformed_elsewhere_is_taken_too() -> None:
+    scene, phone = Scene(), Phone()
+    scene.receive(phone.invite())
+    phone.learn(scene.answer()[0])
+    broken = phone.ack().replace("ACK sip:201@192.0.2.1 ", 'ACK "Mail" <sip:201@192.0.2.1 ')
+    assert scene.receive(broken) == []
+    assert len(scene.told(Established)) == 1
 
 
 def test_an_ack_of_another_cseq_is_not_taken() -> None:
@@ -415,7 +425,7 @@ def test_responses_go_to_the_source_port_with_rport_and_else_to_the_port_of_the_
 
 
 def test_an_unanswered_call_is_ended_and_180_is_repeated_every_minute() -> None:
-    scene, phone = Scene(), Phone()
+    scene, phone = Scene(timers=Timers(response=180)), Phone()
     scene.receive(phone.invite())
     scene.ring()
     said = scene.advance(181)

@@ -11,7 +11,7 @@ from collections import Counter
 
 import pytest
 
-from tests.sip_core.network import Schedule
+from tests.sip_core.network import RegistrarSchedule, Schedule
 
 COUNT = int(os.environ.get("SIPMAIL_SCHEDULES", "2000"))
 PARTS = 8
@@ -55,3 +55,18 @@ def test_many_calls_at_once_over_a_bad_network() -> None:
     schedule.run()
     assert len(schedule.told) > 10
     check(schedule, 2_000_003)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_registrations_over_a_bad_network(part: int) -> None:
+    for seed in range(part, max(4, COUNT // 10), 4):
+        schedule = RegistrarSchedule(seed)
+        schedule.run()
+        where = f"seed {seed}: {schedule.story}"
+        assert schedule.most_under_way <= 1, where
+        assert schedule.story[-1] == "Unregistered", where
+        assert schedule.story.count("Unregistered") == 1, where
+        # Where nothing is lost and the registrar is there, it has forgotten us.
+        assert not schedule.bound or schedule.network.loss > 0 or schedule.away, where
+        assert schedule.endpoint.machines == 0, where
+        assert schedule.endpoint.deadline is None, where
