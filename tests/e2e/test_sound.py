@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 
@@ -170,5 +171,5 @@ def test_the_negotiated_greeting_and_beep_are_heard(office: Office, phone: Calle
     assert loud[0] >= 0.28 * RATE
     assert (loud[-1] - loud[0]) / RATE >= 0.3
     sequences = [packet.sequence for _, packet in list(call.heard)]
-    assert all((b - a) & 0xFFFF == 1 for a, b in zip(sequences, sequences[1:], strict=False))
+    assert all((b - a) & 0xFFFF == 1 for a, b in itertools.pairwise(sequences))
     assert SILENCE[PCMU] * STEP in heard
