@@ -15,7 +15,7 @@ import random
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,13 @@ from sipmail.agent.keeper import Keeper
 from sipmail.agent.prompts import prepare_all
 from sipmail.agent.reception import Reception
 from sipmail.agent.resources import raise_file_limit
-from sipmail.agent.settings import keep_what_needs_restart, listeners, needing_restart, sip_trunks
+from sipmail.agent.settings import (
+    keep_what_needs_restart,
+    listeners,
+    needing_restart,
+    sip_trunks,
+    trust,
+)
 from sipmail.agent.status import CallLine, Snapshot, TrunkLine
 from sipmail.agent.store import Store
 from sipmail.agent.switchboard import Switchboard
@@ -56,7 +62,8 @@ _GONE_STATUS = 480
 class Agent:
     """One agent with its configuration; `run` returns when it was told to stop."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, trace: bool = False) -> None:
+        """With `trace` every SIP message is logged. Raises SipmailError for wrong certificates."""
         self.config = config
         self._started = datetime.now(UTC)
         self._stop = asyncio.Event()
@@ -69,7 +76,11 @@ class Agent:
         self._given_up = 0
         self.spool = Spool(config.spool)
         self.store = Store(self.spool)
-        self.trunks = TrunkWatch(asyncio.get_running_loop().time, self._tell_admin)
+        self.trunks = TrunkWatch(
+            asyncio.get_running_loop().time,
+            self._tell_admin,
+            lambda trunk: self.endpoint.registrations.get(trunk),
+        )
         self.courier = Courier(
             config, on_event=self._on_courier, on_exit=lambda: self._courier_keeper.died()
         )
@@ -89,6 +100,9 @@ class Agent:
         self.driver = Driver(
             self.endpoint, LocalAddresses(config.sip.public_address), self._on_action
         )
+        self.driver.trust(trust(config))
+        self.driver.trace.everything = trace
+        self._listeners, self._certificates = listeners(config)
         self.switchboard = Switchboard(
             self._reception(), self.workers, self.store, self.driver, self._kept
         )
@@ -119,7 +133,9 @@ class Agent:
         await self.store.run(self.switchboard.reception.warm_up)
         await self._courier_keeper.start()
         await self.workers.start()
-        self._control = ControlServer(self.spool.root, self.courier.handlers())
+        self._control = ControlServer(
+            self.spool.root, {**self.courier.handlers(), "trace": self._switch_trace}
+        )
         await self._control.start()
         if self.config.http is not None:
             self._web = StatusServer(
@@ -137,7 +153,7 @@ class Agent:
 
     async def _listen(self) -> list[str]:
         try:
-            return await self.driver.listen(listeners(self.config))
+            return await self.driver.listen(self._listeners)
         except OSError as error:
             raise SipmailError(
                 f"cannot listen: {error}; another program may have the port: see `ss -lnup`"
@@ -185,6 +201,27 @@ class Agent:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             self.trunks.look()
+            now = datetime.now(UTC)
+            for certificate in self._certificates:
+                certificate.refresh(now)
+
+    async def _switch_trace(self, arguments: Mapping[str, object]) -> object:
+        """`sipmail trace on|off [TRUNK]`; the answer is what is traced from now on."""
+        trunk = arguments.get("trunk")
+        if trunk is not None and trunk not in self.config.sip.trunks:
+            names = ", ".join(self.config.sip.trunks)
+            raise SipmailError(f"there is no trunk {trunk}: there are {names}")
+        trace = self.driver.trace
+        trace.switch(arguments.get("on") is True, None if trunk is None else str(trunk))
+        log.info(
+            "the SIP trace is %s",
+            "on"
+            if trace.everything
+            else f"on for {', '.join(trace.trunks)}"
+            if trace.on
+            else "off",
+        )
+        return {"everything": trace.everything, "trunks": list(trace.trunks)}
 
     def snapshot(self) -> Snapshot:
         """How the agent is at this moment."""
@@ -254,6 +291,7 @@ class Agent:
             try:
                 config = await asyncio.to_thread(load, self.config.path)
                 prompts = await asyncio.to_thread(prepare_all, config, self._prompt_cache)
+                trusted = trust(config)
             except ConfigError as error:
                 for problem in error.problems:
                     log.error("%s", problem)
@@ -270,6 +308,9 @@ class Agent:
             self.switchboard.reception = self._reception()
             self.courier.reload(self.config)
             self.trunks.follow(self._registering())
+            self.driver.trust(trusted)
+            for certificate in self._certificates:
+                certificate.refresh(datetime.now(UTC))
             self.driver.perform(self.endpoint.reconfigure(sip_trunks(self.config), self.driver.now))
             log.info("configuration reloaded from %s", config.path)
 

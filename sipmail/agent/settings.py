@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ssl
-from pathlib import Path
 
-from sipmail.config.model import Config, Listen, Trunk
+from sipmail.config.model import Config, Trunk
 from sipmail.errors import SipmailError
 from sipmail.net.driver import Listener
+from sipmail.net.tls import ServerCertificate, client_context
 from sipmail.sip.trunk import Trunk as SipTrunk
 
 
@@ -31,30 +31,29 @@ def _sip_trunk(name: str, trunk: Trunk) -> SipTrunk:
     )
 
 
-def listeners(config: Config) -> list[Listener]:
-    """Where to listen. Raises SipmailError when a certificate cannot be used."""
-    return [
-        Listener(
-            listen.transport,
-            listen.host,
-            listen.port,
-            _server_tls(config, listen) if listen.transport == "tls" else None,
-        )
-        for listen in config.sip.listen
-    ]
+def listeners(config: Config) -> tuple[list[Listener], list[ServerCertificate]]:
+    """Where to listen, and the certificates to keep an eye on.
+
+    Raises SipmailError when a certificate cannot be used.
+    """
+    found: list[Listener] = []
+    certificates: list[ServerCertificate] = []
+    for listen in config.sip.listen:
+        context = None
+        if listen.transport == "tls":
+            if listen.certificate is None or listen.private_key is None:
+                raise SipmailError("a tls:// listener needs sip.certificate and sip.private_key")
+            certificates.append(ServerCertificate(listen.certificate, listen.private_key))
+            context = certificates[-1].context
+        found.append(Listener(listen.transport, listen.host, listen.port, context))
+    return found, certificates
 
 
-def _server_tls(config: Config, listen: Listen) -> ssl.SSLContext:
-    certificate: Path | None = listen.certificate or config.sip.certificate
-    key: Path | None = listen.private_key or config.sip.private_key
-    if certificate is None:
-        raise SipmailError("a tls:// listener needs sip.certificate and sip.private_key")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    try:
-        context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        raise SipmailError(f"the certificate {certificate} cannot be used: {error}") from error
-    return context
+def trust(config: Config) -> dict[str, ssl.SSLContext]:
+    """How each trunk's certificate is checked. Raises SipmailError where `ca_file` is unusable."""
+    strict = client_context(config.sip.ca_file)
+    lax = client_context(verify=False)
+    return {name: strict if trunk.verify else lax for name, trunk in config.sip.trunks.items()}
 
 
 def needing_restart(old: Config, new: Config) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sipmail.sip import actions as sip
+from sipmail.sip.registration import RegistrationState
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +27,20 @@ class TrunkState:
     since: float = 0.0
     last_error: str = ""
     told: bool = False
+    where: str = ""
 
 
 class TrunkWatch:
     """Follows the registrations; `tell(subject, text)` writes to the administrator."""
 
-    def __init__(self, now: Callable[[], float], tell: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        now: Callable[[], float],
+        tell: Callable[[str, str], None],
+        registration: Callable[[str], RegistrationState | None] = lambda _: None,
+    ) -> None:
+        """`registration(trunk)` is how it stands with the registrar."""
+        self._registration = registration
         self._now = now
         self._tell = tell
         self.states: dict[str, TrunkState] = {}
@@ -71,16 +80,21 @@ class TrunkWatch:
 
     def _registered(self, action: sip.Registered) -> None:
         state = self.states.setdefault(action.trunk, TrunkState())
+        where = _where(self._registration(action.trunk))
         if state.registered:
-            log.debug("trunk %s: registration renewed", action.trunk)
+            if where != state.where:
+                log.info("trunk %s: registered%s now (before:%s)", action.trunk, where, state.where)
+                state.where = where
+            else:
+                log.debug("trunk %s: registration renewed", action.trunk)
             return
-        log.info("trunk %s: registered for %.0f s", action.trunk, action.expires)
+        log.info("trunk %s: registered for %.0f s%s", action.trunk, action.expires, where)
         if state.told:
             self._tell(
                 f"trunk {action.trunk} is registered again",
                 f"The trunk {action.trunk} is registered again: calls reach sipmail.\n",
             )
-        self.states[action.trunk] = TrunkState(registered=True, since=self._now())
+        self.states[action.trunk] = TrunkState(registered=True, since=self._now(), where=where)
 
     def _failed(self, action: sip.RegistrationFailed) -> None:
         state = self.states.setdefault(action.trunk, TrunkState(since=self._now()))
@@ -112,3 +126,13 @@ class TrunkWatch:
         )
         self._last_hint = now
         self._unmentioned = 0
+
+
+def _where(registration: RegistrationState | None) -> str:
+    """With which server, and under which address of ours, for a log line."""
+    if registration is None or registration.hop is None:
+        return ""
+    hop = registration.hop
+    host = f"[{hop.host}]" if ":" in hop.host else hop.host
+    ours = (registration.contact or "").rpartition("@")[2].partition(";")[0]
+    return f" with {host}:{hop.port} over {hop.transport}, which reaches us at {ours}"

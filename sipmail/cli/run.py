@@ -15,6 +15,9 @@ from sipmail.cli.options import ConfigOption, read_config
 def run(
     config: ConfigOption = None,
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Log what is otherwise hidden."),
+    trace: bool = typer.Option(
+        False, "--trace", help="Log every SIP message, with passwords and keys masked."
+    ),
 ) -> None:
     """Runs the agent in the foreground and logs to stderr.
 
@@ -29,7 +32,7 @@ def run(
     from sipmail.agent.agent import Agent
 
     async def serve() -> None:
-        await Agent(loaded).run()
+        await Agent(loaded, trace=trace).run()
 
     gc.freeze()
     asyncio.run(serve())

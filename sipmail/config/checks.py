@@ -117,6 +117,9 @@ def _trunks(sections: Sections) -> Iterator[Finding]:
             )
         if trunk.registrar is not None and trunk.username is None:
             yield Finding(path, "a registrar needs an account: write username: too")
+        if not trunk.verify:
+            text = "anybody can pretend to be this registrar: better name its CA in sip.ca_file"
+            yield Finding((*path, "verify"), text, warning=True)
         if trunk.mailbox is not None and trunk.mailbox not in mailboxes:
             hint = did_you_mean(trunk.mailbox, mailboxes) or ": add it under mailboxes:"
             text = f"there is no mailbox {trunk.mailbox!r}{hint}"

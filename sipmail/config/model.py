@@ -52,6 +52,7 @@ from sipmail.config.fields import (
     SipServer,
     Size,
     Source,
+    Srtp,
     Text,
     TimeZone,
     Workers,
@@ -165,6 +166,13 @@ class Trunk(Section):
     mailbox: Text | None = Field(
         default=None, description="all calls of this trunk go to this mailbox"
     )
+    verify: bool = Field(
+        default=True, description="over TLS: the registrar's certificate must be valid"
+    )
+    srtp: Srtp = Field(
+        default="auto",
+        description="encrypted media: auto (where signalling is TLS), optional, required, off",
+    )
 
 
 class Sip(Section):
@@ -178,6 +186,11 @@ class Sip(Section):
     )
     private_key: File | None = Field(
         default=None, description="PEM private key for tls:// listeners"
+    )
+    ca_file: File | None = Field(
+        default=None,
+        description="PEM file with the CAs that registrars' certificates must be of; without it "
+        "those that the system trusts",
     )
     public_address: IpAddress | None = Field(
         default=None, description="the address that peers see, where sipmail is behind NAT"

@@ -57,21 +57,33 @@ class LocalAddresses:
         self._route = route
         self._known: dict[str, tuple[float, str]] = {}
 
-    def towards(self, peer: str, now: float) -> str | None:
-        """Our address as `peer` (a numeric address) sees it; None when no route leads there."""
+    def routed(self, peer: str, now: float) -> str | None:
+        """The address from which packets to `peer` (a numeric address) leave; None: no route."""
         known = self._known.get(peer)
         if known is not None and now - known[0] < _KEEP_SECONDS:
             return known[1]
         address = self._route(peer)
         if address is None:
             return None
-        if self._public is not None and not self._reaches_directly(peer):
-            address = self._public
         if len(self._known) >= _KEEP_ENTRIES:
             self._known.clear()
         self._known[peer] = (now, address)
         return address
 
-    def _reaches_directly(self, peer: str) -> bool:
-        public = ipaddress.ip_address(self._public or "0.0.0.0")  # noqa: S104
-        return public.is_global and ipaddress.ip_address(peer).is_private
+    def towards(self, peer: str, now: float, bound: str | None = None) -> str | None:
+        """Our address as `peer` (a numeric address) sees it; None when no route leads there.
+
+        `bound` is the address of the socket, where it is bound to one.
+        """
+        address = bound or self.routed(peer, now)
+        public = self._public
+        if address is None or public is None or is_ipv6(public) != is_ipv6(peer):
+            return address
+        reached_directly = ipaddress.ip_address(public).is_global and (
+            ipaddress.ip_address(peer).is_private
+        )
+        return address if reached_directly else public
+
+    def forget(self) -> None:
+        """Asks the kernel anew from now on."""
+        self._known.clear()

@@ -2,6 +2,8 @@
 
 The `Endpoint` decides; the driver gives it what arrives and the time, carries out `Send` and
 `Resolve`, passes every other action to the application, and wakes the endpoint at its deadline.
+It also looks whether the machine's addresses are still those that the registrars know: one that has
+changed counts as a broken way, so that the trunk registers again with the new one.
 All of it runs in the event loop's thread.
 """
 
@@ -10,13 +12,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 
 from sipmail.errors import ProtocolError
 from sipmail.net.address import LocalAddresses, is_ipv6, is_numeric
-from sipmail.net.resolver import resolve
+from sipmail.net.resolver import Resolver
 from sipmail.net.stream import Streams
+from sipmail.net.tls import TlsPeer, client_context
+from sipmail.net.trace import Trace
 from sipmail.net.udp import UdpSocket
 from sipmail.sip.actions import Action, Hop, Resolve, Send
 from sipmail.sip.endpoint import Endpoint
@@ -26,6 +30,8 @@ log = logging.getLogger(__name__)
 
 _ANY = ("0.0.0.0", "::", "")  # noqa: S104
 _PEERS_REMEMBERED = 4096
+_ADDRESS_SECONDS = 10.0
+_NOWHERE = Hop("udp", "0.0.0.0", 0)  # noqa: S104
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +56,34 @@ class Driver:
         addresses: LocalAddresses,
         on_action: Callable[[Action], None],
         client_tls: ssl.SSLContext | None = None,
+        resolver: Resolver | None = None,
     ) -> None:
+        """`client_tls` checks the servers that we connect to, where `trust` says nothing else."""
         self.endpoint = endpoint
+        self.trace = Trace(endpoint.trunks_at)
         self._addresses = addresses
         self._on_action = on_action
         self._loop = asyncio.get_running_loop()
+        self._resolver = resolver or Resolver()
         self._udp: list[UdpSocket] = []
+        self._client_tls = client_tls or client_context()
+        self._trust: dict[str, ssl.SSLContext] = {}
         self._streams = Streams(
-            self._stream_message,
-            self._transport_failed,
-            client_tls or ssl.create_default_context(),
+            self._stream_message, self._transport_failed, self._stream_broken, self._client_tls
         )
-        self._stream_ports: dict[str, int] = {}
+        self._stream_listeners: list[tuple[str, str, int]] = []
         self._came_by: dict[tuple[str, int], UdpSocket] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._resolving: set[asyncio.Task[None]] = set()
+        self._address_timer: asyncio.TimerHandle | None = None
+        self._registered_from: dict[str, tuple[Hop, Hop]] = {}
+        self._led_to: dict[str, list[Hop]] = {}
+        self._looking_up: set[asyncio.Task[None]] = set()
         self.received = 0
         self.sent = 0
+
+    def trust(self, contexts: Mapping[str, ssl.SSLContext]) -> None:
+        """How the certificates of these trunks' servers are checked, from the next look-up on."""
+        self._trust = dict(contexts)
 
     async def listen(self, listeners: Iterable[Listener]) -> list[str]:
         """Opens the listening sockets; returns their addresses as URLs (port 0 resolved).
@@ -76,14 +93,17 @@ class Driver:
         opened: list[str] = []
         for listener in listeners:
             if listener.transport == "udp":
-                udp = UdpSocket(listener.host, listener.port, self._udp_message)
+                udp = UdpSocket(
+                    listener.host, listener.port, self._udp_message, self._udp_unreachable
+                )
                 self._udp.append(udp)
                 port = udp.port
             else:
                 port = await self._streams.listen(listener.host, listener.port, listener.tls)
-                self._stream_ports.setdefault(listener.transport, port)
+                self._stream_listeners.append((listener.transport, listener.host, port))
             host = f"[{listener.host}]" if is_ipv6(listener.host) else listener.host
             opened.append(f"{listener.transport}://{host}:{port}")
+        self._address_timer = self._loop.call_later(_ADDRESS_SECONDS, self._look_at_addresses)
         return opened
 
     @property
@@ -97,19 +117,18 @@ class Driver:
             if isinstance(action, Send):
                 self._send(action.data, action.to)
             elif isinstance(action, Resolve):
-                task = self._loop.create_task(self._resolve(action))
-                self._resolving.add(task)
-                task.add_done_callback(self._resolving.discard)
+                self._look_up(self._resolve(action))
             else:
                 self._on_action(action)
         self._reschedule()
 
     async def close(self) -> None:
         """Stops listening and forgets what was under way."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        for task in self._resolving:
+        for timer in (self._timer, self._address_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._address_timer = None
+        for task in self._looking_up:
             task.cancel()
         for udp in self._udp:
             udp.close()
@@ -125,7 +144,7 @@ class Driver:
                 self._came_by.clear()
             self._came_by[host, port] = udp
         now = self.now
-        address = udp.host if udp.host not in _ANY else self._addresses.towards(host, now)
+        address = self._addresses.towards(host, now, udp.host if udp.host not in _ANY else None)
         if address is None:
             log.warning("no route back to %s, its message is dropped", host)
             return
@@ -134,25 +153,28 @@ class Driver:
     def _stream_message(self, data: bytes, source: Hop, host: str, port: int) -> None:
         self.received += 1
         now = self.now
-        address = self._addresses.towards(source.host, now) or host
-        listening = self._stream_ports.get(source.transport, port)
-        self._receive(data, source, Hop(source.transport, address, listening), now)
+        self._receive(data, source, self._stream_local(source, host, port, now), now)
+
+    def _stream_broken(self, error: ProtocolError, source: Hop) -> None:
+        self.perform(self.endpoint.malformed(error, source, self.now))
 
     def _receive(self, data: bytes, source: Hop, local: Hop, now: float) -> None:
+        if self.trace.on:
+            self.trace.received(data, source)
         self.perform(self.endpoint.receive(data, source, local, now))
 
     # --- out ------------------------------------------------------------------------------------
 
     def _send(self, data: bytes, hop: Hop) -> None:
         self.sent += 1
-        if hop.transport != "udp":
-            self._streams.send(data, hop)
-            return
+        if self.trace.on:
+            self.trace.sent(data, hop)
         if not is_numeric(hop.host):
             # A Via or Contact with a host name: rare, and its answer may wait for the look-up.
-            task = self._loop.create_task(self._send_by_name(data, hop))
-            self._resolving.add(task)
-            task.add_done_callback(self._resolving.discard)
+            self._look_up(self._send_by_name(data, hop))
+            return
+        if hop.transport != "udp":
+            self._streams.send(data, hop)
             return
         udp = self._udp_towards(hop)
         if udp is None:
@@ -161,15 +183,25 @@ class Driver:
         try:
             udp.send(data, hop.host, hop.port)
         except OSError as error:
-            self._loop.call_soon(self._transport_failed, hop, str(error))
+            # Told later: the machine that is sending has not finished yet.
+            self._loop.call_soon(self._transport_failed, hop, error.strerror or str(error))
 
     async def _send_by_name(self, data: bytes, hop: Hop) -> None:
-        uri = SipUri("sip", None, hop.host, hop.port)
-        hops = await resolve(uri)
-        if hops:
-            self._send(data, Hop(hop.transport, hops[0].host, hop.port))
-        else:
+        found = await self._resolver.resolve(SipUri("sip", None, hop.host, hop.port))
+        usable = [one for one in found if self._can_reach(Hop(hop.transport, one.host, hop.port))]
+        if not usable:
             self._transport_failed(hop, "the name does not resolve")
+            return
+        address = Hop(hop.transport, usable[0].host, hop.port)
+        if hop.transport == "tls":
+            peer = TlsPeer(hop.host, self._client_tls)
+            self._streams.peers.setdefault((address.host, address.port), peer)
+        self._send(data, address)
+
+    def _look_up(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work)
+        self._looking_up.add(task)
+        task.add_done_callback(self._looking_up.discard)
 
     def _udp_towards(self, hop: Hop) -> UdpSocket | None:
         came_by = self._came_by.get((hop.host, hop.port))
@@ -178,44 +210,116 @@ class Driver:
         ipv6 = is_ipv6(hop.host)
         fitting = [udp for udp in self._udp if udp.ipv6 == ipv6]
         if len(fitting) > 1:
-            routed = self._addresses.towards(hop.host, self.now)
+            routed = self._addresses.routed(hop.host, self.now)
             return next((u for u in fitting if u.host == routed), fitting[0])
         return fitting[0] if fitting else None
 
+    def _udp_unreachable(self, host: str, port: int, why: str) -> None:
+        self._transport_failed(Hop("udp", host, port), why)
+
     def _transport_failed(self, hop: Hop, why: str) -> None:
-        log.info("sending to %s:%d over %s failed: %s", hop.host, hop.port, hop.transport, why)
+        trunks = ", ".join(self.endpoint.trunks_at(hop.host))
+        log.log(
+            logging.WARNING if trunks else logging.INFO,
+            "%s to %s:%d over %s: %s",
+            f"trunk {trunks}: the way" if trunks else "the way",
+            hop.host,
+            hop.port,
+            hop.transport,
+            why,
+        )
         self.perform(self.endpoint.transport_failed(hop, self.now))
 
     async def _resolve(self, action: Resolve) -> None:
+        trunk = action.trunk
         try:
             uri = parse_uri(action.uri)
         except ProtocolError as error:
-            log.error("trunk %s: %s cannot be read: %s", action.trunk, action.uri, error)
+            log.error("trunk %s: %s cannot be read: %s", trunk, action.uri, error)
             return
         assert isinstance(uri, SipUri)  # the configuration takes no other for a registrar
-        hops = [hop for hop in await resolve(uri) if self._can_reach(hop)]
+        found = await self._resolver.resolve(uri)
+        hops = [hop for hop in found if self._can_reach(hop)]
+        if found and not hops:
+            families = "IPv6" if is_ipv6(found[0].host) else "IPv4"
+            log.error(
+                "trunk %s: %s has %s addresses only, and sip.listen has no udp address of %s",
+                trunk,
+                uri.host,
+                families,
+                families,
+            )
+        self._note_where(trunk, uri, hops)
+        context = self._trust.get(trunk, self._client_tls)
         for hop in hops:
             if hop.transport == "tls":
-                self._streams.names[hop.host, hop.port] = uri.host
-        now = self.now
-        local = Hop("udp", "0.0.0.0", 0)  # noqa: S104
+                self._streams.peers[hop.host, hop.port] = TlsPeer(uri.host.strip("[]"), context)
+        local = self.local_towards(hops[0]) if hops else _NOWHERE
         if hops:
-            local = self.local_towards(hops[0])
-        self.perform(self.endpoint.resolved(action.trunk, hops, local, now))
+            self._registered_from[trunk] = (hops[0], local)
+        self.perform(self.endpoint.resolved(trunk, hops, local, self.now))
+
+    def _note_where(self, trunk: str, uri: SipUri, hops: list[Hop]) -> None:
+        """Tells of a name that leads elsewhere than before."""
+        before = self._led_to.get(trunk, [])
+        if hops and before and hops != before:
+            now, then = (", ".join(f"{h.host}:{h.port}" for h in which) for which in (hops, before))
+            log.info("trunk %s: %s leads to %s now (before: %s)", trunk, uri.host, now, then)
+        if hops:
+            self._led_to[trunk] = hops
 
     def _can_reach(self, hop: Hop) -> bool:
         return hop.transport != "udp" or any(u.ipv6 == is_ipv6(hop.host) for u in self._udp)
 
     def local_towards(self, hop: Hop) -> Hop:
-        """The address of ours that `hop` sees: for Via, Contact and SDP."""
-        address = self._addresses.towards(hop.host, self.now) or "127.0.0.1"
-        if hop.transport == "udp":
-            udp = self._udp_towards(hop)
-            assert udp is not None  # `_can_reach` was asked before
-            if udp.host not in _ANY:
-                address = udp.host
-            return Hop("udp", address, udp.port)
-        return Hop(hop.transport, address, self._stream_ports.get(hop.transport, 5060))
+        """The address of ours that `hop` sees: for Via, Contact and SDP.
+
+        The port is 0 where nothing listens for its transport: then only the connection that we
+        open leads back to us.
+        """
+        if hop.transport != "udp":
+            return self._stream_local(hop, "127.0.0.1", 0, self.now)
+        udp = self._udp_towards(hop)
+        assert udp is not None  # `_can_reach` was asked before
+        bound = udp.host if udp.host not in _ANY else None
+        address = self._addresses.towards(hop.host, self.now, bound) or "127.0.0.1"
+        return Hop("udp", address, udp.port)
+
+    def _stream_local(self, peer: Hop, host: str, port: int, now: float) -> Hop:
+        """Our address for a connection with `peer` that has `host` and `port` on our side."""
+        ipv6 = is_ipv6(peer.host)
+        fitting = [
+            (listening, at)
+            for transport, listening, at in self._stream_listeners
+            if transport == peer.transport and is_ipv6(listening) == ipv6
+        ]
+        routed = self._addresses.routed(peer.host, now)
+        known = (routed, *_ANY)
+        bound, port = next((one for one in fitting if one[0] in known), (*fitting, ("", port))[0])
+        address = self._addresses.towards(peer.host, now, bound if bound not in _ANY else None)
+        return Hop(peer.transport, address or host, port)
+
+    def _look_at_addresses(self) -> None:
+        """Has a trunk register again whose registrar knows an address that we no longer have."""
+        self._address_timer = self._loop.call_later(_ADDRESS_SECONDS, self._look_at_addresses)
+        self._addresses.forget()
+        for trunk, (hop, before) in list(self._registered_from.items()):
+            if self._addresses.routed(hop.host, self.now) is None:
+                continue  # no network at this moment: once there is one again, it is seen here
+            local = self.local_towards(hop)
+            if local.host == before.host:
+                continue
+            self._registered_from[trunk] = (hop, local)
+            log.warning(
+                "trunk %s: our address is %s now (before: %s): registering again",
+                trunk,
+                local.host,
+                before.host,
+            )
+            current = self.endpoint.registrations.get(trunk)
+            way = current.hop if current is not None and current.hop is not None else hop
+            self._streams.drop(way)
+            self.perform(self.endpoint.transport_failed(way, self.now))
 
     # --- time -----------------------------------------------------------------------------------
 

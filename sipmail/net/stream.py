@@ -2,109 +2,169 @@
 
 Rules kept (RFC 3261, section 18; RFC 5923): a response goes back over the connection that its
 request came on, a request of ours takes an open connection to its hop or opens one; framing by
-Content-Length; a double CRLF is answered with one (RFC 5626, section 3.5.1). A connection that
-breaks is reported by its hop, so that the machines can try the next one. What waits while a
-connection opens is bounded, and so is a peer that does not read.
+Content-Length, and a stream that can't be framed is answered where that is possible, then closed;
+a double CRLF is answered with one (RFC 5626, section 3.5.1). A connection that the far end closes,
+be it only its half, is closed as a whole. One that breaks is reported by its hop, so that the
+machines can try the next one; the kernel tells of a peer that has vanished, since our keep-alives
+have to be acknowledged. What waits while a connection opens is bounded, and so are a peer that
+does not read and the connections that strangers may open.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import socket
 import ssl
 from collections.abc import Callable
 
 from sipmail.errors import ProtocolError
+from sipmail.net.tls import TlsPeer, words
 from sipmail.sip.actions import Hop
 from sipmail.sip.stream import StreamFramer
 
 log = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 5.0
+_FIRST_MESSAGE_SECONDS = 30.0
+_UNACKNOWLEDGED_MILLISECONDS = 20_000
+_IDLE_SECONDS = 60
+_PROBE_SECONDS = 10
+_PROBES = 3
 _WAITING_LIMIT = 64
 _UNREAD_LIMIT = 1024 * 1024
+_CONNECTIONS_LIMIT = 2048
 
 Received = Callable[[bytes, Hop, str, int], None]
 """`received(message, source, local host, local port)` gets every whole message."""
+Broken = Callable[[ProtocolError, Hop], None]
+"""`broken(error, source)` is told of a stream that can't be read on, just before it is closed."""
 
 
 class Connection(asyncio.Protocol):
-    """One open connection."""
+    """One open connection; `hop` is where we connected to, None for one that was accepted."""
 
     def __init__(self, streams: Streams, hop: Hop | None) -> None:
         self._streams = streams
         self._framer = StreamFramer()
         self._transport: asyncio.Transport | None = None
         self._hop = hop
+        self.accepted = hop is None
+        self._patience: asyncio.TimerHandle | None = None
         self.local: tuple[str, int] = ("", 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # what TCP servers and clients hand out
         self._transport = transport
-        host, port = transport.get_extra_info("peername")[:2]
-        self.local = transport.get_extra_info("sockname")[:2]
+        sock: socket.socket | None = transport.get_extra_info("socket")
+        peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        if not peer or not local:  # it was gone before it was taken
+            transport.abort()
+            return
+        if sock is not None:
+            _notice_vanished_peers(sock)
+        self.local = local[0].partition("%")[0], local[1]
         secured = transport.get_extra_info("ssl_object") is not None
         if self._hop is None:
-            self._hop = Hop("tls" if secured else "tcp", host, port)
-        self._streams.opened(self._hop, self)
+            self._hop = Hop("tls" if secured else "tcp", peer[0].partition("%")[0], peer[1])
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(_FIRST_MESSAGE_SECONDS, self._silent)
+        if not self._streams.opened(self._hop, self):
+            transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        assert self._hop is not None
-        pings = self._framer.pings
-        try:
-            messages = self._framer.feed(data)
-        except ProtocolError as error:
-            log.warning("%s: closing the connection: %s", self._hop, error)
-            self.close()
-            return
-        for _ in range(self._framer.pings - pings):
+        assert self._hop is not None  # set when it was made
+        framer, pings = self._framer, self._framer.pings
+        messages = framer.feed(data)
+        for _ in range(framer.pings - pings):
             self.send(b"\r\n")
+        if messages and self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
         for message in messages:
             self._streams.received(message, self._hop, *self.local)
+        if framer.error is not None:
+            self._streams.broken(framer.error, self._hop)
+            self.leave(f"what came is no SIP: {framer.error}")
+
+    def eof_received(self) -> bool:
+        """The far end will send nothing more: over a half-closed stream no dialog can go on."""
+        self.leave("the peer closed the connection")
+        return False
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
         if self._hop is not None:
-            self._streams.closed(self._hop, self, error)
+            why = words(error) if error is not None else "the peer closed the connection"
+            self._streams.closed(self._hop, self, why)
 
     def send(self, data: bytes) -> None:
-        assert self._transport is not None
-        if self._transport.get_write_buffer_size() > _UNREAD_LIMIT:
-            log.warning("%s does not read what is sent: closing the connection", self._hop)
-            self._transport.abort()
+        transport = self._transport
+        if transport is None or transport.is_closing():
             return
-        self._transport.write(data)
+        if transport.get_write_buffer_size() > _UNREAD_LIMIT:
+            log.warning("%s does not read what is sent: closing the connection", self._hop)
+            transport.abort()
+            return
+        transport.write(data)
+
+    def leave(self, why: str) -> None:
+        """Closes the connection once what was sent is through, and takes no more."""
+        if self._hop is not None:
+            self._streams.closed(self._hop, self, why)
+        self.close()
 
     def close(self) -> None:
         if self._transport is not None:
             self._transport.close()
 
+    def abort(self) -> None:
+        """Closes at once: the far end cannot be reached any more."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _silent(self) -> None:
+        self._patience = None
+        log.debug("%s sent no message: closing the connection", self._hop)
+        self.abort()
+
 
 class Streams:
     """All connections of the agent, and the listening sockets that accept more.
 
-    `failed(hop)` is told when a connection to `hop` could not be opened or broke.
+    `failed(hop, why)` is told when a connection to `hop` could not be opened or broke.
     """
 
     def __init__(
         self,
         received: Received,
         failed: Callable[[Hop, str], None],
+        broken: Broken,
         client_tls: ssl.SSLContext,
     ) -> None:
         self.received = received
+        self.broken = broken
+        self.peers: dict[tuple[str, int], TlsPeer] = {}
+        """By address: whose certificate is expected there. Without an entry: the address's own,
+        by `client_tls`."""
         self._failed = failed
         self._client_tls = client_tls
         self._open: dict[Hop, Connection] = {}
         self._waiting: dict[Hop, list[bytes]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
-        self.names: dict[tuple[str, int], str] = {}
-        """Host names by address, for checking a server's certificate."""
 
     async def listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> int:
         """Accepts connections; returns the port. Raises OSError where it cannot."""
         server = await asyncio.get_running_loop().create_server(
-            lambda: Connection(self, None), host, port, ssl=tls, start_serving=True
+            lambda: Connection(self, None),
+            host,
+            port,
+            ssl=tls,
+            ssl_handshake_timeout=_CONNECT_SECONDS if tls else None,
+            start_serving=True,
         )
         self._servers.append(server)
         listening: int = server.sockets[0].getsockname()[1]
@@ -124,35 +184,73 @@ class Streams:
             task.add_done_callback(self._tasks.discard)
 
     async def _connect(self, hop: Hop) -> None:
-        secured = hop.transport == "tls"
-        name = self.names.get((hop.host, hop.port), hop.host)
+        peer = self._peer(hop) if hop.transport == "tls" else None
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
                 await asyncio.get_running_loop().create_connection(
                     lambda: Connection(self, hop),
                     hop.host,
                     hop.port,
-                    ssl=self._client_tls if secured else None,
-                    server_hostname=name if secured else None,
+                    ssl=peer.context if peer else None,
+                    server_hostname=peer.name if peer else None,
                 )
-        except (OSError, TimeoutError, ssl.SSLError) as error:
+        except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
             self._waiting.pop(hop, None)
-            self._failed(hop, str(error) or "no answer to the connection")
+            self._failed(hop, words(error))
 
-    def opened(self, hop: Hop, connection: Connection) -> None:
+    def _peer(self, hop: Hop) -> TlsPeer:
+        exact = self.peers.get((hop.host, hop.port))
+        if exact is not None:
+            return exact
+        # A Contact of a server that we know may name another port of it.
+        known = (peer for (host, _), peer in self.peers.items() if host == hop.host)
+        return next(known, TlsPeer(hop.host, self._client_tls))
+
+    def opened(self, hop: Hop, connection: Connection) -> bool:
+        """Takes a new connection; False where there are too many."""
+        if connection.accepted and len(self._open) >= _CONNECTIONS_LIMIT:
+            log.warning("too many connections, the one with %s is refused", hop)
+            return False
         self._open[hop] = connection
         for data in self._waiting.pop(hop, []):
             connection.send(data)
+        return True
 
-    def closed(self, hop: Hop, connection: Connection, error: Exception | None) -> None:
+    def closed(self, hop: Hop, connection: Connection, why: str) -> None:
+        """The connection takes no more; told once."""
         if self._open.get(hop) is connection:
             del self._open[hop]
-            self._failed(hop, str(error) if error else "the peer closed the connection")
+            self._failed(hop, why)
+
+    def drop(self, hop: Hop) -> None:
+        """Ends the connection with `hop`, if there is one, without telling."""
+        connection = self._open.pop(hop, None)
+        if connection is not None:
+            connection.abort()
 
     async def close(self) -> None:
+        """Closes all once what was sent is through."""
         for server in self._servers:
             server.close()
-        for connection in list(self._open.values()):
+        connections = list(self._open.values())
+        self._open.clear()
+        for connection in connections:
             connection.close()
         for task in self._tasks:
             task.cancel()
+
+
+def _notice_vanished_peers(sock: socket.socket) -> None:
+    """Has the kernel break a connection whose far end acknowledges nothing any more."""
+    options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    for name, value in (
+        ("TCP_USER_TIMEOUT", _UNACKNOWLEDGED_MILLISECONDS),
+        ("TCP_KEEPIDLE", _IDLE_SECONDS),
+        ("TCP_KEEPINTVL", _PROBE_SECONDS),
+        ("TCP_KEEPCNT", _PROBES),
+    ):
+        if (option := getattr(socket, name, None)) is not None:
+            options.append((socket.IPPROTO_TCP, option, value))
+    with contextlib.suppress(OSError):  # the connection may be gone already
+        for level, option, value in options:
+            sock.setsockopt(level, option, value)

@@ -16,7 +16,6 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 from sipmail.errors import ProtocolError
@@ -273,14 +272,10 @@ class Endpoint:
             if isinstance(message, Response):
                 self._layer.receive(message, now)
                 return
-            check(message)
             message = received_from(message, source.host, source.port)
+            check(message)
         except ProtocolError as error:
-            if isinstance(error.request, Request) and error.request.method == "ACK":
-                with suppress(ProtocolError):  # only what says whose it is has to be well formed
-                    self._acknowledge(error.request, source, now)
-            else:
-                self._malformed(error, source)
+            self._malformed(error, source)
             return
         if message.method == "ACK":
             self._acknowledge(message, source, now)
@@ -299,10 +294,13 @@ class Endpoint:
         if not self._sources.candidates(source.host):
             self._ignore(request, source)
         elif request.method != "ACK":
-            with suppress(ProtocolError):  # without a Via nobody knows where the answer goes to
+            try:
                 marked = received_from(request, source.host, source.port)
-                response = refusal(self._context, marked, error, self._context.tokens())
-                self._context.send(response, response_hop(marked.via, source))
+                hop = response_hop(marked.via, source)
+            except ProtocolError:
+                return  # nobody knows where an answer would go
+            response = refusal(self._context, marked, error, self._context.tokens())
+            self._context.send(response, hop)
 
     def _acknowledge(self, ack: Request, source: Hop, now: float) -> None:
         invite = self._layer.invite_of(ack)

@@ -74,7 +74,8 @@ class Binding:
 
 def contact_uri(user: str, address: Hop, *, secure: bool) -> str:
     """A URI of ours: `sips` where the peer's is (RFC 3261 8.1.1.8), else with its transport."""
-    place = f"{user}@{format_host(address.host)}:{address.port}"
+    port = f":{address.port}" if address.port else ""  # 0: nothing listens, only our connection
+    place = f"{user}@{format_host(address.host)}{port}"
     if secure:
         return f"sips:{place}"
     return f"sip:{place}" + (

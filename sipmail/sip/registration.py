@@ -9,9 +9,11 @@ Rules:
   (10.2). The name is looked up before every refresh, so that new addresses, ours too, count.
 - 401, 407: answered as often as makes sense (22). 423: again with Min-Expires (10.2.8). 3xx: to the
   Contact that it names (8.1.3.4). No answer, a broken connection or a 5xx: the next hop of the
-  list (RFC 3263 section 4.3). Otherwise, or where no hop is left: `backoff`, or Retry-After. A
+  list (RFC 3263 section 4.3), and after some minutes the better one is tried again with the next
+  refresh. Otherwise, or where no hop is left: `backoff`, or Retry-After. A
   registrar that didn't answer but then sends something is tried at once.
-- What the registrar sees us as (received, rport: RFC 3581) becomes our Contact; a Contact that is
+- What the registrar sees us as (received, rport: RFC 3581) becomes our Contact, over TCP and TLS
+  where a NAT is between or nothing of ours listens; a Contact that is
   no longer ours is taken back in the same REGISTER.
 - Renewed before the time that the registrar granted is over. Between, a double CRLF holds the NAT
   open (RFC 5626 section 3.5.1), at 80 to 100 % of its interval (4.4.1).
@@ -51,6 +53,7 @@ _CHALLENGES = 5
 _REDIRECTS = 5
 _UNREGISTER_T1 = 16
 _SETTLED_SECONDS = 10.0
+_REST_SECONDS = 300.0
 
 
 class RegistrationPhase(Enum):
@@ -117,6 +120,7 @@ class Registration:
         self._home: frozenset[str] = frozenset()
         self._hops: list[Hop] = []
         self._untried: list[Hop] = []
+        self._failed: dict[Hop, float] = {}
         self._local: Hop | None = None
         self._bound: tuple[str, ...] = ()
         self._asked: tuple[str, ...] = ()
@@ -179,11 +183,11 @@ class Registration:
         if not self._hops:
             self._fail(None, "the name of the registrar does not resolve", now)
             return
-        self._untried = list(self._hops)
-        if self.hop in self._untried:
-            # It was good until now: other hops of equal weight come in another order every time.
-            self._untried.remove(self.hop)
-            self._untried.insert(0, self.hop)
+        # The best first, back to it too once it has rested; those that failed lately come last.
+        self._failed = {
+            hop: when for hop, when in self._failed.items() if now - when < _REST_SECONDS
+        }
+        self._untried = sorted(self._hops, key=lambda hop: self._failed.get(hop, -_REST_SECONDS))
         self._try_next(now)
 
     def unregister(self, now: float) -> None:
@@ -300,6 +304,7 @@ class Registration:
         elif status < 400 and self._follows(response):
             self._resolve(now)
         elif (status == 408 or 500 <= status < 600) and self._untried:
+            self._rest(now)
             self._try_next(now)
         else:
             reason = response.reason or REASONS.get(status, "")
@@ -310,10 +315,16 @@ class Registration:
         if self._leaving:
             self._finish(now)
         elif self._untried:
+            self._rest(now)
             self._try_next(now)
         else:
             timeout = failure is Failure.TIMEOUT
             self._fail(None, "no answer" if timeout else "the registrar can't be reached", now)
+
+    def _rest(self, now: float) -> None:
+        """The hop failed: others come first for a while."""
+        if self.hop is not None:
+            self._failed[self.hop] = now
 
     def _answers(self, status: int, response: Response, transaction: ClientTransaction) -> bool:
         """Whether a challenge can be answered."""
@@ -352,7 +363,9 @@ class Registration:
         assert hop is not None  # it has answered
         assert address is not None  # it is in the Contact
         self._bound = self._asked[:1]
-        seen = learned(response) if hop.transport == "udp" else None
+        seen = learned(response)
+        if hop.transport != "udp" and address.port and seen and seen[0] == address.host:
+            seen = None  # no NAT between: where we listen says more than where we connected from
         if seen is not None and seen != (address.host, address.port) and not self._moved:
             self._moved = True
             self.address = Hop(hop.transport, *seen)
@@ -365,7 +378,10 @@ class Registration:
         self._registered_at = now
         self._expires_at = now + expires
         self.phase = RegistrationPhase.REGISTERED
-        early = min(expires / 2, self._context.timers.early_refresh)
+        early = self._context.timers.early_refresh
+        if hop != self._hops[0]:
+            early += self._context.timers.transaction  # to try the better one first
+        early = min(expires / 2, early)
         self._alarm = self._context.at(now + expires - early, self._resolve)
         self._stop_keepalive()
         self._start_keepalive(now)

@@ -177,8 +177,6 @@ class TransactionLayer:
 
 def with_via(request: Request, hop: Hop, local: Hop, branch: str) -> Request:
     """The request with our Via on top."""
-    via = (
-        f"SIP/2.0/{hop.transport.upper()} {format_host(local.host)}:{local.port}"
-        f";branch={branch};rport"
-    )
+    port = f":{local.port}" if local.port else ""
+    via = f"SIP/2.0/{hop.transport.upper()} {format_host(local.host)}{port};branch={branch};rport"
     return replace(request, headers=request.headers.prepend("Via", via))
