@@ -173,6 +173,16 @@ def test_digits_are_silence_of_their_length() -> None:
     assert (made.lost, made.concealed_seconds) == (0, 0)
 
 
+@pytest.mark.parametrize("where", [0, 50, 300])
+def test_a_digit_that_takes_no_time_leaves_the_call_exact(where: int) -> None:
+    """Most messages end with a key; some telephones let the timestamps of speech go on beneath."""
+    call = Sender().speak(VOICE)
+    key = Sender(clock=1.0, sequence=5).press(11).sent
+    made = samples(written([*call.sent[:where], *key, *call.sent[where:]]), PAYLOADS)
+    assert np.array_equal(made.samples, decoded(VOICE))
+    assert (made.received, made.lost, made.gaps) == (len(call.sent), 0, ())
+
+
 def test_digits_of_which_packets_are_lost_are_not_concealed() -> None:
     call = Sender().speak(VOICE[:16000]).press(5).speak(VOICE[16000:32000])
     events = [n for n, one in enumerate(call.sent) if one.packet.payload_type == 101]
