@@ -16,6 +16,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from sipmail.errors import ProtocolError
@@ -272,10 +273,14 @@ class Endpoint:
             if isinstance(message, Response):
                 self._layer.receive(message, now)
                 return
-            message = received_from(message, source.host, source.port)
             check(message)
+            message = received_from(message, source.host, source.port)
         except ProtocolError as error:
-            self._malformed(error, source)
+            if isinstance(error.request, Request) and error.request.method == "ACK":
+                with suppress(ProtocolError):  # only what says whose it is has to be well formed
+                    self._acknowledge(error.request, source, now)
+            else:
+                self._malformed(error, source)
             return
         if message.method == "ACK":
             self._acknowledge(message, source, now)
@@ -294,13 +299,10 @@ class Endpoint:
         if not self._sources.candidates(source.host):
             self._ignore(request, source)
         elif request.method != "ACK":
-            try:
+            with suppress(ProtocolError):  # without a Via nobody knows where the answer goes to
                 marked = received_from(request, source.host, source.port)
-                hop = response_hop(marked.via, source)
-            except ProtocolError:
-                return  # nobody knows where an answer would go
-            response = refusal(self._context, marked, error, self._context.tokens())
-            self._context.send(response, hop)
+                response = refusal(self._context, marked, error, self._context.tokens())
+                self._context.send(response, response_hop(marked.via, source))
 
     def _acknowledge(self, ack: Request, source: Hop, now: float) -> None:
         invite = self._layer.invite_of(ack)
