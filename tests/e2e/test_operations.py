@@ -1,4 +1,4 @@
-"""Stopping, reloading, a registrar that goes and returns, a full disk: as an administrator sees it."""
+"""Stopping, reloading, a registrar that goes and returns, a full disk: the administrator's view."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import StartAgent, require_program
-from tests.support.agent import merged
+from tests.support.agent import Agent, merged
 from tests.support.caller import Call, Caller, CallFailed
 from tests.support.registrar import Registrar
 from tests.support.rtp import PCMU, Packet, schedule
@@ -52,6 +52,12 @@ def speak(call: Call, packets: list[Packet]) -> threading.Thread:
     return thread
 
 
+def deliver_what_waits(started: Agent) -> None:
+    """A stop does not wait for the mail server: what it left in the queue goes at the next start."""
+    if started.messages("queue"):
+        started.start()
+
+
 # --- SIGTERM --------------------------------------------------------------------------------------
 
 
@@ -76,9 +82,10 @@ def test_a_stop_unregisters_refuses_new_calls_and_lets_the_call_finish(
     speaking.join(10)
     call.hang_up()
     assert started.wait() == 0
+    assert started.processes() == {}
+    deliver_what_waits(started)
     (mail,) = smtp_server.wait(1)
     assert len(read_wav(mail.attachment()[1])) == pytest.approx(5.0 * RATE, abs=400)
-    assert started.processes() == {}
 
 
 def test_a_second_stop_ends_the_call_and_keeps_what_was_said(
@@ -93,8 +100,7 @@ def test_a_second_stop_ends_the_call_and_keeps_what_was_said(
     started.signal(signal.SIGTERM)
     call.wait_bye(5)
     assert started.wait(15) == 0
-    if not smtp_server.delivered:
-        started.start()
+    deliver_what_waits(started)
     (mail,) = smtp_server.wait(1)
     assert len(read_wav(mail.attachment()[1])) >= 2.5 * RATE
 
