@@ -53,7 +53,7 @@ def speak(call: Call, packets: list[Packet]) -> threading.Thread:
 
 
 def deliver_what_waits(started: Agent) -> None:
-    """A stop does not wait for the mail server: what it left in the queue goes at the next start."""
+    """A stop does not wait for the mail server: what it left goes at the next start."""
     if started.messages("queue"):
         started.start()
 
