@@ -90,10 +90,17 @@ def _made(spool: Spool, message: Message, mailbox: Mailbox) -> tuple[Message, At
     if not recording.received and (recording.ignored or packets.malformed):
         log.error("message %s (%s): no packet can be decoded", message.id, message.call_id)
         return _raw(spool, message)
-    speech = analyse(recording.samples)
-    if speech.seconds < mailbox.record.min and not _in_doubt(recording, mailbox.record.min):
+    record = mailbox.record
+    loud = _is_loud(recording.samples, record.min)
+    # Where loudness alone makes it a message and no edge and no level is asked for, the speech in
+    # it need not be looked for: that is more than all the rest for a WAV.
+    speech = None
+    if not loud or record.trim or record.normalize:
+        speech = analyse(recording.samples)
+    in_doubt = loud or recording.lost_share > _BAD_LINE
+    if speech is not None and speech.seconds < record.min and not in_doubt:
         return replace(message, kind=Kind.MISSED, duration=recording.duration), None
-    finished = _finished(recording, speech, mailbox)
+    finished = recording.samples if speech is None else _finished(recording, speech, mailbox)
     encoded = encode(finished, recording.rate, mailbox.attachment)
     picture = waveform(finished)
     sound = Sound(
@@ -103,7 +110,7 @@ def _made(spool: Spool, message: Message, mailbox: Mailbox) -> tuple[Message, At
         picture=_PICTURE,
         picture_size=len(picture),
         lost=recording.lost_share,
-        silent=speech.seconds == 0,
+        silent=speech is not None and speech.seconds == 0,
     )
     message = replace(message, duration=encoded.duration)
     attachment = _attachment(sound, encoded.data, picture, encoded.duration)
@@ -130,11 +137,10 @@ def _raw(spool: Spool, message: Message) -> tuple[Message, Attachment]:
     return message, _attachment(sound, data, None, message.duration or 0.0)
 
 
-def _in_doubt(recording: Recording, least: float) -> bool:
-    if recording.lost_share > _BAD_LINE:
-        return True
-    whole = len(recording.samples) // _FRAME * _FRAME
-    frames = recording.samples[:whole].astype(np.float32).reshape(-1, _FRAME)
+def _is_loud(sound: Samples, least: float) -> bool:
+    """Whether `least` seconds are so loud that they are worth a listener's ear."""
+    whole = len(sound) // _FRAME * _FRAME
+    frames = sound[:whole].astype(np.float32).reshape(-1, _FRAME)
     power = np.square(frames / np.float32(32768)).mean(axis=1)
     loud = int(np.count_nonzero(power > 10 ** (_LOUD / 10)))
     return loud > 0 and loud * _FRAME / RATE >= least
