@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sipmail import __version__
+from sipmail.agent.identity import load_secret
 from sipmail.agent.keeper import Keeper
 from sipmail.agent.prompts import prepare_all
 from sipmail.agent.reception import Reception
@@ -47,6 +48,7 @@ from sipmail.net.address import LocalAddresses
 from sipmail.net.driver import Driver
 from sipmail.sip import actions as sip
 from sipmail.sip.endpoint import Endpoint
+from sipmail.sip.trunk import Trunk
 from sipmail.spool.control import ControlServer
 from sipmail.spool.message import Message
 from sipmail.spool.spool import Spool
@@ -74,6 +76,7 @@ class Agent:
         self._prompts: dict[Path, str] = {}
         self._delivered = 0
         self._given_up = 0
+        self._secret = b""
         self.spool = Spool(config.spool)
         self.store = Store(self.spool)
         self.trunks = TrunkWatch(
@@ -92,7 +95,7 @@ class Agent:
             lambda worker: self.switchboard.on_worker_exit(worker),
         )
         self.endpoint = Endpoint(
-            sip_trunks(config),
+            (),
             tokens=lambda: secrets.token_hex(8),
             jitter=random.random,
             user_agent=f"sipmail/{__version__}",
@@ -142,6 +145,8 @@ class Agent:
                 self.config.http.host, self.config.http.port, self._snapshot_for_thread()
             )
             self._web.start()
+        self._secret = await self.store.run(load_secret, self.spool.root)
+        self.driver.perform(self.endpoint.reconfigure(self._sip_trunks(), self.driver.now))
         self._catch_signals()
         listening = await self._listen()
         self._background(self._look_around())
@@ -170,6 +175,9 @@ class Agent:
 
     def _registering(self) -> list[str]:
         return [name for name, trunk in self.config.sip.trunks.items() if trunk.registrar]
+
+    def _sip_trunks(self) -> list[Trunk]:
+        return sip_trunks(self.config, self._secret)
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -311,7 +319,7 @@ class Agent:
             self.driver.trust(trusted)
             for certificate in self._certificates:
                 certificate.refresh(datetime.now(UTC))
-            self.driver.perform(self.endpoint.reconfigure(sip_trunks(self.config), self.driver.now))
+            self.driver.perform(self.endpoint.reconfigure(self._sip_trunks(), self.driver.now))
             log.info("configuration reloaded from %s", config.path)
 
     # --- the end --------------------------------------------------------------------------------

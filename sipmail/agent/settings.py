@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 
+from sipmail.agent.identity import contact_user
 from sipmail.config.model import Config, Trunk
 from sipmail.errors import SipmailError
 from sipmail.net.driver import Listener
@@ -11,12 +12,12 @@ from sipmail.net.tls import ServerCertificate, client_context
 from sipmail.sip.trunk import Trunk as SipTrunk
 
 
-def sip_trunks(config: Config) -> list[SipTrunk]:
-    """The trunks as the SIP endpoint knows them."""
-    return [_sip_trunk(name, trunk) for name, trunk in config.sip.trunks.items()]
+def sip_trunks(config: Config, secret: bytes) -> list[SipTrunk]:
+    """The trunks as the SIP endpoint knows them; `secret` is that of the spool's identity."""
+    return [_sip_trunk(name, trunk, secret) for name, trunk in config.sip.trunks.items()]
 
 
-def _sip_trunk(name: str, trunk: Trunk) -> SipTrunk:
+def _sip_trunk(name: str, trunk: Trunk, secret: bytes) -> SipTrunk:
     return SipTrunk(
         name=name,
         registrar=trunk.registrar,
@@ -28,6 +29,7 @@ def _sip_trunk(name: str, trunk: Trunk) -> SipTrunk:
         expires=trunk.expires,
         keepalive=trunk.keepalive,
         accept_from=trunk.accept_from,
+        contact_user=contact_user(secret, name, trunk.registrar or "", trunk.username or ""),
     )
 
 

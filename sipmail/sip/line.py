@@ -32,7 +32,7 @@ class Line:
         over: Callable[[Line, float], None],
     ) -> None:
         self.trunk = trunk
-        self.contact_user = context.tokens()
+        self.contact_user = trunk.contact_user or context.tokens()
         self.registration: Registration | None = None
         self.challenger: DigestServer | None = None
         self._context = context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -19,7 +20,7 @@ def test_shares_hold_whole_pairs_that_begin_even_and_never_overlap(
     parts = shares(ports, count)
     assert len(parts) == count
     assert all(part.first % 2 == 0 and part.last % 2 == 1 for part in parts)
-    assert all(a.last < b.first for a, b in zip(parts, parts[1:], strict=False))
+    assert all(a.last < b.first for a, b in pairwise(parts))
     assert parts[0].first >= ports.first
     assert parts[-1].last <= ports.last
     assert sum(part.last - part.first + 1 for part in parts) >= ports.last - ports.first - 1
