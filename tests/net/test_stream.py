@@ -1,89 +1,175 @@
-"""TCP connections: framing over any split, reuse, keep-alive, and failures told."""
+"""TCP and TLS connections: framing, reuse, keep-alive, certificates, and failures told."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 
+import pytest
+
+from sipmail.errors import ProtocolError
 from sipmail.net.stream import Streams
+from sipmail.net.tls import ServerCertificate, TlsPeer, client_context
 from sipmail.sip.actions import Hop
+from tests.net.certificates import Authority
 
 MESSAGE = b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 3\r\n\r\nabc"
+REQUEST = (
+    b"OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.1;branch=z9hG4bK1\r\n"
+    b"From: <sip:a@b>;tag=1\r\nTo: <sip:c@d>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\n"
+)
 
 
-def _closed_port() -> int:
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(10):
+            await test()
+
+    asyncio.run(bounded())
+
+
+def closed_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
 
 
-class Ends:
-    """Two `Streams` that write down what they hear."""
+class End:
+    """`Streams` that write down what they hear and what fails."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.heard: asyncio.Queue[tuple[bytes, Hop]] = asyncio.Queue()
-        self.failed: asyncio.Queue[Hop] = asyncio.Queue()
-
-    def streams(self) -> Streams:
-        return Streams(
+        self.failed: asyncio.Queue[tuple[Hop, str]] = asyncio.Queue()
+        self.broken: asyncio.Queue[tuple[ProtocolError, Hop]] = asyncio.Queue()
+        self.streams = Streams(
             lambda message, source, host, port: self.heard.put_nowait((message, source)),
-            lambda hop, why: self.failed.put_nowait(hop),
-            ssl.create_default_context(),
+            lambda hop, why: self.failed.put_nowait((hop, why)),
+            self._broken,
+            tls or ssl.create_default_context(),
         )
 
+    def _broken(self, error: ProtocolError, source: Hop) -> None:
+        self.broken.put_nowait((error, source))
+        self.streams.send(b"SIP/2.0 400 no\r\nContent-Length: 0\r\n\r\n", source)
 
-def test_a_message_in_single_bytes_comes_out_whole_and_the_answer_takes_the_connection() -> None:
+
+async def drained(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """All that comes until the far end closes."""
+    data = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return data
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_single_bytes_come_out_as_messages_and_the_answer_takes_the_connection(host: str) -> None:
     async def main() -> None:
-        server, client = Ends(), Ends()
-        listening = server.streams()
-        port = await listening.listen("127.0.0.1", 0, None)
-        calling = client.streams()
-        hop = Hop("tcp", "127.0.0.1", port)
+        server, client = End(), End()
+        port = await server.streams.listen(host, 0, None)
+        hop = Hop("tcp", host, port)
         for index in range(len(MESSAGE)):
-            calling.send(MESSAGE[index : index + 1], hop)
+            client.streams.send(MESSAGE[index : index + 1], hop)
             await asyncio.sleep(0)
-        calling.send(MESSAGE, hop)
-        async with asyncio.timeout(5):
-            first, source = await server.heard.get()
-            second, again = await server.heard.get()
-            assert first == second == MESSAGE
-            assert source == again
-            listening.send(MESSAGE, source)
-            assert await client.heard.get() == (MESSAGE, hop)
-        await calling.close()
-        await listening.close()
+        client.streams.send(MESSAGE, hop)
+        first, source = await server.heard.get()
+        second, again = await server.heard.get()
+        assert first == second == MESSAGE
+        assert source == again
+        assert source.host == host
+        server.streams.send(MESSAGE, source)
+        assert await client.heard.get() == (MESSAGE, hop)
+        await client.streams.close()
+        assert (await server.failed.get())[0] == source
+        await server.streams.close()
 
-    asyncio.run(main())
+    run(main)
+
+
+def test_a_large_message_comes_whole() -> None:
+    async def main() -> None:
+        server, client = End(), End()
+        port = await server.streams.listen("127.0.0.1", 0, None)
+        large = b"MESSAGE sip:a@b SIP/2.0\r\nContent-Length: 60000\r\n\r\n" + b"x" * 60000
+        client.streams.send(large, Hop("tcp", "127.0.0.1", port))
+        assert (await server.heard.get())[0] == large
+        await client.streams.close()
+        await server.streams.close()
+
+    run(main)
 
 
 def test_a_double_crlf_is_answered_with_one() -> None:
     async def main() -> None:
-        listening = Ends().streams()
-        port = await listening.listen("127.0.0.1", 0, None)
+        server = End()
+        port = await server.streams.listen("127.0.0.1", 0, None)
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"\r\n\r\n")
-        async with asyncio.timeout(5):
-            assert await reader.readexactly(2) == b"\r\n"
-        writer.close()
-        await writer.wait_closed()
-        await listening.close()
+        assert await reader.readexactly(2) == b"\r\n"
+        await server.streams.close()
+        assert await drained(reader, writer) == b""
 
-    asyncio.run(main())
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("sent", "answerable"),
+    [
+        (REQUEST + b"Content-Length: 1 2\r\n\r\n", True),
+        (REQUEST + b"Content-Length: 99999999\r\n\r\n", True),
+        (b"x" * 70000, False),
+    ],
+)
+def test_what_cannot_be_framed_is_answered_where_possible_then_closed(
+    sent: bytes, answerable: bool
+) -> None:
+    async def main() -> None:
+        server = End()
+        port = await server.streams.listen("127.0.0.1", 0, None)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST + b"Content-Length: 0\r\n\r\n" + sent)
+        assert (await drained(reader, writer)).startswith(b"SIP/2.0 400")
+        assert (await server.heard.get())[0] == REQUEST + b"Content-Length: 0\r\n\r\n"
+        error, source = await server.broken.get()
+        assert (error.request is not None) is answerable
+        hop, why = await server.failed.get()
+        assert hop == source
+        assert "no SIP" in why
+        await server.streams.close()
+
+    run(main)
+
+
+def test_a_half_closed_connection_is_closed_and_told_once() -> None:
+    async def main() -> None:
+        server = End()
+        port = await server.streams.listen("127.0.0.1", 0, None)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(MESSAGE)
+        _, source = await server.heard.get()
+        writer.write_eof()
+        assert await drained(reader, writer) == b""
+        assert await server.failed.get() == (source, "the peer closed the connection")
+        await server.streams.close()
+        assert server.failed.empty()
+
+    run(main)
 
 
 def test_a_refused_connection_is_told() -> None:
     async def main() -> None:
-        ends = Ends()
-        streams = ends.streams()
-        hop = Hop("tcp", "127.0.0.1", _closed_port())
-        streams.send(MESSAGE, hop)
-        async with asyncio.timeout(5):
-            assert await ends.failed.get() == hop
-        await streams.close()
+        end = End()
+        hop = Hop("tcp", "127.0.0.1", closed_port())
+        end.streams.send(MESSAGE, hop)
+        failed, why = await end.failed.get()
+        assert failed == hop
+        assert "refused" in why.lower() or "call failed" in why.lower()
+        await end.streams.close()
 
-    asyncio.run(main())
+    run(main)
 
 
 def test_a_peer_that_hangs_up_is_told_and_the_next_message_connects_again() -> None:
@@ -93,15 +179,93 @@ def test_a_peer_that_hangs_up_is_told_and_the_next_message_connects_again() -> N
             lambda _, writer: accepted.put_nowait(writer), "127.0.0.1", 0
         )
         hop = Hop("tcp", "127.0.0.1", server.sockets[0].getsockname()[1])
-        ends = Ends()
-        streams = ends.streams()
-        async with asyncio.timeout(5):
-            streams.send(MESSAGE, hop)
-            (await accepted.get()).close()
-            assert await ends.failed.get() == hop
-            streams.send(MESSAGE, hop)
-            (await accepted.get()).close()
-        await streams.close()
+        end = End()
+        for _ in range(2):
+            end.streams.send(MESSAGE, hop)
+            writer = await accepted.get()
+            writer.close()
+            await writer.wait_closed()
+            assert (await end.failed.get())[0] == hop
+        await end.streams.close()
         server.close()
 
-    asyncio.run(main())
+    run(main)
+
+
+def test_a_dropped_connection_is_not_told_and_replaced_by_the_next_message() -> None:
+    async def main() -> None:
+        server, client = End(), End()
+        port = await server.streams.listen("127.0.0.1", 0, None)
+        hop = Hop("tcp", "127.0.0.1", port)
+        client.streams.send(MESSAGE, hop)
+        _, first = await server.heard.get()
+        client.streams.drop(hop)
+        client.streams.send(MESSAGE, hop)
+        _, second = await server.heard.get()
+        assert first != second
+        assert client.failed.empty()
+        await client.streams.close()
+        await server.streams.close()
+
+    run(main)
+
+
+class TestTls:
+    """A server with a certificate for `pbx.example.com`, at 127.0.0.1."""
+
+    def connect(
+        self, folder: Path, name: str, context: Callable[[Path], ssl.SSLContext], days: int = 30
+    ) -> str:
+        """ "" once a message came through, else why it did not."""
+        outcome: list[str] = []
+
+        async def main() -> None:
+            authority = Authority(folder)
+            issued = authority.issue("pbx.example.com", days=days)
+            server = End()
+            certificate = ServerCertificate(issued.certificate, issued.key)
+            port = await server.streams.listen("127.0.0.1", 0, certificate.context)
+            client = End()
+            hop = Hop("tls", "127.0.0.1", port)
+            client.streams.peers["127.0.0.1", port] = TlsPeer(name, context(authority.file))
+            client.streams.send(MESSAGE, hop)
+            heard = asyncio.ensure_future(server.heard.get())
+            failed = asyncio.ensure_future(client.failed.get())
+            done, _ = await asyncio.wait({heard, failed}, return_when=asyncio.FIRST_COMPLETED)
+            if heard in done:
+                message, source = heard.result()
+                assert message == MESSAGE
+                assert source.transport == "tls"
+                outcome.append("")
+            else:
+                outcome.append(failed.result()[1])
+            for one in (heard, failed):
+                one.cancel()
+            await client.streams.close()
+            await server.streams.close()
+
+        run(main)
+        return outcome[0]
+
+    def test_a_certificate_of_our_own_ca_for_the_right_name(self, tmp_path: Path) -> None:
+        assert self.connect(tmp_path, "pbx.example.com", client_context) == ""
+
+    def test_the_wrong_name(self, tmp_path: Path) -> None:
+        why = self.connect(tmp_path, "other.example.com", client_context)
+        assert "certificate is not accepted" in why
+        assert "other.example.com" in why
+
+    def test_a_ca_that_nobody_trusts(self, tmp_path: Path) -> None:
+        why = self.connect(tmp_path, "pbx.example.com", lambda _: client_context())
+        assert "certificate is not accepted" in why
+
+    def test_an_expired_certificate(self, tmp_path: Path) -> None:
+        why = self.connect(tmp_path, "pbx.example.com", client_context, days=-1)
+        assert "certificate is not accepted" in why
+        assert "expired" in why
+
+    def test_one_that_nobody_checks(self, tmp_path: Path) -> None:
+        def unchecked(_: Path) -> ssl.SSLContext:
+            return client_context(verify=False)
+
+        assert self.connect(tmp_path, "other.example.com", unchecked, days=-1) == ""
