@@ -6,6 +6,7 @@ What comes from a caller or a server is data: nothing of it reaches the terminal
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated
@@ -59,6 +60,11 @@ def tick(ok: bool) -> str:
     if _utf8():
         return "✓" if ok else "✗"
     return "ok" if ok else "FAILED"
+
+
+def quiet_logs() -> None:
+    """Keeps log lines off the terminal, where a command says itself what happens."""
+    logging.getLogger("sipmail").addHandler(logging.NullHandler())
 
 
 def local(when: datetime | None) -> str:

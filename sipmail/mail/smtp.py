@@ -74,6 +74,21 @@ class SmtpDelivery:
             self._drop()
             return same_for_all(envelope, Outcome(False, True, self._describe(error), server=True))
 
+    def probe(self) -> Outcome:
+        """Connects and logs in without sending anything, then hangs up; never raises for what a
+        server does."""
+        try:
+            code, text = self._connect().noop()
+        except _Refused as refusal:
+            return refusal.outcome
+        except smtplib.SMTPResponseException as error:
+            return self._trouble(error.smtp_code, error.smtp_error)
+        except (OSError, smtplib.SMTPException, UnicodeError) as error:
+            return Outcome(False, True, self._describe(error), server=True)
+        finally:
+            self.close()
+        return self._outcome(code, text)
+
     def close(self) -> None:
         """QUIT, politely but briefly."""
         server, self._server = self._server, None
