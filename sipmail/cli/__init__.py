@@ -17,6 +17,7 @@ from sipmail.cli import (
     demo,
     explain,
     greeting,
+    init,
     messages,
     queue,
     run,
@@ -32,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command("init")(init.init)
 app.command("run")(run.run)
 app.command("check")(check.check)
 app.command("demo")(demo.demo)

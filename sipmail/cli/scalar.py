@@ -7,7 +7,7 @@ import re
 
 import yaml
 
-_PLAIN = re.compile(r"[^\W\d_](?:[\w .@+/<>–-]*[\w>/])?")
+_PLAIN = re.compile(r"(?:[^\W\d_]|\.?/)(?:[\w .:@+/<>;=–-]*[\w>/])?")
 
 
 def scalar(text: str) -> str:
@@ -16,9 +16,17 @@ def scalar(text: str) -> str:
     A dollar is doubled: a single one begins the name of an environment variable there.
     """
     written = text.replace("$", "$$")
-    if _PLAIN.fullmatch(written) and yaml.safe_load(f"x: {written}") == {"x": written}:
+    if _PLAIN.fullmatch(written) and _reads_as(written):
         return written
     return json.dumps(written, ensure_ascii=False)
+
+
+def _reads_as(text: str) -> bool:
+    """Whether YAML reads `text` as it is, after a key and in a list on one line."""
+    try:
+        return yaml.safe_load(f"- {text}\n- [{text}]\n- x: {text}") == [text, [text], {"x": text}]
+    except yaml.YAMLError:
+        return False
 
 
 def flow(texts: list[str]) -> str:
