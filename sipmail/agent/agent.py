@@ -23,7 +23,7 @@ from typing import Any
 from sipmail import __version__
 from sipmail.agent.identity import load_secret
 from sipmail.agent.keeper import Keeper
-from sipmail.agent.prompts import prepare_all
+from sipmail.agent.prompts import prepare_all, sweep
 from sipmail.agent.reception import Reception
 from sipmail.agent.resources import raise_file_limit
 from sipmail.agent.settings import (
@@ -131,6 +131,7 @@ class Agent:
         await self.store.run(self.spool.open)
         for message in await self.store.run(self.spool.recover):
             log.warning("%s was interrupted: what was recorded is queued", message.id)
+        await self.store.run(sweep, self._prompt_cache)
         self._prompts = await self.store.run(prepare_all, self.config, self._prompt_cache)
         self.switchboard.reception = self._reception()
         await self.store.run(self.switchboard.reception.warm_up)

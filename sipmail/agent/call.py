@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from sipmail.agent import review
 from sipmail.agent.store import Store
 from sipmail.config.model import Record
 from sipmail.errors import MediaError, SpoolError
@@ -24,12 +25,15 @@ from sipmail.net.driver import Driver
 from sipmail.sip.actions import Action
 from sipmail.sip.endpoint import Endpoint
 from sipmail.sip.session import LocalMedia, Media
+from sipmail.spool.layout import AUDIO
 from sipmail.spool.message import Message
-from sipmail.voicemail.call import Ending, HungUp
+from sipmail.voicemail.call import Ending, HungUp, Review
 
 log = logging.getLogger(__name__)
 
 _FIRST_PACKET_SECONDS = 1.0
+_FURTHER = "further.rtp"
+"""A further recording, until it takes the place of the first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ class LiveCall:
         self._played = 0
         self._recording_ended = ""
         self._finish_keys = ""
+        self._further_least: float | None = None
+        self._reviews: list[Path] = []
         self._wake: asyncio.Future[None] | None = None
 
     def __str__(self) -> str:
@@ -115,25 +121,64 @@ class LiveCall:
             self._line.worker.stop_call(self.key)
         return key
 
-    async def record(self, record: Record) -> Ending:
-        """Records until a finish key, silence or the maximum; a hang-up raises `HungUp`."""
+    async def enter(self, mailbox: str, *, urgent: bool) -> None:
+        """The call is for another mailbox from now on; on disk when it returns."""
+        self.message = replace(self.message, mailbox=mailbox, urgent=urgent)
+        await self._note()
+
+    async def mark_urgent(self) -> None:
+        """The message is urgent; on disk when it returns."""
+        self.message = replace(self.message, urgent=True)
+        await self._note()
+
+    async def record(self, record: Record, warning: str | None = None) -> Ending:
+        """Records until a finish key, silence or the maximum; a hang-up raises `HungUp`.
+
+        `warning` is played `record.warning` before the maximum. A further recording has a journal
+        of its own, and takes the place of the first when it is over.
+        """
         self._still_here()
         assert self._folder is not None  # the script answers before it records
         self._recording_ended = ""
         self._finish_keys = record.finish_keys
+        journal = AUDIO
+        if self.message.recorded:
+            journal, self._further_least = _FURTHER, record.min
         self.message = replace(self.message, recorded=True)
         self._line.worker.record(
             self.key,
-            str(self._folder / "audio.rtp"),
+            str(self._folder / journal),
             max=record.max,
             silence=record.silence,
             finish_keys=record.finish_keys,
         )
         try:
+            if warning is not None:
+                calm = record.max - record.warning
+                await self._until(lambda: self._recording_ended != "", calm)
+                if not self._recording_ended:
+                    self._token += 1
+                    self._line.worker.play(self.key, (warning,), self._token)
             await self._until(lambda: self._recording_ended != "")
         finally:
             self._finish_keys = ""
+        await self._settle_recordings()
         return Ending(self._recording_ended)
+
+    async def review(self) -> Review:
+        """What is recorded so far, ready to be played to the caller. Raises SpoolError."""
+        assert self._folder is not None  # the script answers before it asks
+        store = self._line.store
+        name = f"review-{self.message.id}-{len(self._reviews)}"
+        stem = store.spool.root / "prompts" / name
+        self._reviews.append(stem)
+        heard = await store.run(review.listen, self._folder / AUDIO, self.message.payloads)
+        try:
+            made = await store.run(review.write, heard, stem)
+        except OSError as error:
+            raise SpoolError(f"{stem} cannot be written: {error}") from error
+        self._still_here()
+        return made
 
     async def hang_up(self) -> None:
         """Ends the call with a BYE."""
@@ -210,8 +255,36 @@ class LiveCall:
             self._media_open = False
             statistics = await self._line.worker.close(self.key)
             log.debug("%s: media: %s", self, statistics)
+        await self._settle_recordings()
+        for stem in self._reviews:
+            await self._line.store.run(review.forget, stem)
 
     # --- inside ---------------------------------------------------------------------------------
+
+    async def _note(self) -> None:
+        """Writes what is known now beside the recording; a disk that refuses does so later too."""
+        if self._folder is None:
+            return
+        try:
+            await self._line.store.update(self.message)
+        except SpoolError as error:
+            log.error("%s: %s", self, error)
+
+    async def _settle_recordings(self) -> None:
+        """Of two recordings the one that counts stays; see `voicemail.Call.record`."""
+        least, self._further_least = self._further_least, None
+        if least is None or self._folder is None:
+            return
+        first, further = self._folder / AUDIO, self._folder / _FURTHER
+        try:
+            taken = await self._line.store.run(
+                review.settle, first, further, self.message.payloads, least
+            )
+        except OSError as error:
+            log.error("%s: the first recording stays: %s", self, error)
+            return
+        if taken:
+            log.info("%s: recorded again", self)
 
     def _hang_up(self) -> None:
         if not self._signalling_over:

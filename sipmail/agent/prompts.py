@@ -14,6 +14,12 @@ from sipmail.config.model import Config
 from sipmail.voicemail.plan import sources
 
 
+def sweep(cache: Path) -> None:
+    """Deletes the played-back recordings that a crash left: see `review`."""
+    for left in cache.glob("review-*"):
+        left.unlink(missing_ok=True)
+
+
 def prepare_all(config: Config, cache: Path) -> dict[Path, str]:
     """The stem of the prepared form of every file that a call under `config` may play.
 

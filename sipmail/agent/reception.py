@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from sipmail.config.model import Config
+from sipmail.config.model import Config, Mailbox
 from sipmail.sip.actions import Hop, Incoming
 from sipmail.sip.message import Request, parse
 from sipmail.spool.message import Caller, Message, new_id
@@ -88,7 +88,6 @@ class Reception:
         if match is None:
             return Refusal(404, f"no mailbox for {request.uri}; see `sipmail explain`")
         now = self._now().astimezone(self._zone)
-        greeting = choose(match.mailbox, match.reason, now, self.config.country)
         message = Message(
             id=new_id(now),
             mailbox=match.mailbox.key,
@@ -99,9 +98,20 @@ class Reception:
             trunk=incoming.trunk,
             call_id=request.call_id,
             received=now,
+            urgent=match.mailbox.urgent,
         )
-        plan = make(match.mailbox, greeting, self.prompts.__getitem__)
+        choices = {
+            key: self._plan(self.config.mailboxes[target], match.reason, now, {})
+            for key, target in (match.mailbox.choice.keys if match.mailbox.choice else {}).items()
+        }
+        plan = self._plan(match.mailbox, match.reason, now, choices)
         return Admission(plan, message, self.config.rtp.codecs)
+
+    def _plan(
+        self, mailbox: Mailbox, reason: Reason, now: datetime, choices: Mapping[str, Plan]
+    ) -> Plan:
+        greeting = choose(mailbox, reason, now, self.config.country)
+        return make(mailbox, greeting, self.prompts.__getitem__, choices)
 
     def warm_up(self) -> None:
         """Loads what the first decision would otherwise load while a caller waits: the metadata

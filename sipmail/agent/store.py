@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from sipmail.spool.message import Message
-from sipmail.spool.spool import Spool
+from sipmail.spool.spool import Spool, State
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,6 +36,10 @@ class Store:
     async def begin(self, message: Message) -> Path:
         """The folder of a new message, its message.json on disk. Raises SpoolError."""
         return await self.run(self.spool.begin, message)
+
+    async def update(self, message: Message) -> None:
+        """The facts of a message that is being recorded on disk. Raises SpoolError."""
+        await self.run(self.spool.update, message, State.RECORDING)
 
     async def finish(self, message: Message) -> None:
         """The recording and its facts on disk, the message in the queue. Raises SpoolError."""

@@ -164,14 +164,17 @@ def _mailboxes(sections: Sections) -> Iterator[Finding]:
         for _, value in tree.matches(sections.root, ("sip", "trunks", "*", "mailbox"))
         if isinstance(value, tree.Scalar)
     }
+    led_to |= {to for one in sections.mailboxes.values() if one.choice for to in _targets(one)}
     for name, mailbox in sections.mailboxes.items():
         path: tree.Path = ("mailboxes", name)
-        if not mailbox.users and not mailbox.emails:
+        silent = mailbox.announcement and not mailbox.missed_calls
+        if not mailbox.users and not mailbox.emails and not silent:
             text = "nobody would get its messages: write users: [NAME] or emails: [ADDRESS]"
             yield Finding(path, text)
         if not mailbox.numbers and name not in led_to:
             text = 'no call leads here: write numbers: ["201"], or mailbox: in a trunk'
             yield Finding(path, text, warning=True)
+        yield from _choice(sections, name, mailbox)
         record = mailbox.record
         if sections.limits and record.max > sections.limits.message:
             longest = format_duration(sections.limits.message)
@@ -185,6 +188,26 @@ def _mailboxes(sections: Sections) -> Iterator[Finding]:
         if record.min >= record.max:
             text = f"{format_duration(record.min)} is not less than record.max: write 1s"
             yield Finding((*path, "record", "min"), text)
+
+
+def _targets(mailbox: Mailbox) -> tuple[str, ...]:
+    return tuple(mailbox.choice.keys.values()) if mailbox.choice else ()
+
+
+def _choice(sections: Sections, name: str, mailbox: Mailbox) -> Iterator[Finding]:
+    if mailbox.choice is None:
+        return
+    mailboxes = sections.root.names("mailboxes")
+    path: tree.Path = ("mailboxes", name, "choice")
+    for key, target in mailbox.choice.keys.items():
+        if target not in mailboxes:
+            hint = did_you_mean(target, mailboxes) or ": add it under mailboxes:"
+            yield Finding((*path, "keys", key), f"there is no mailbox {target!r}{hint}")
+    if mailbox.choice.prompt is None and set(mailbox.choice.keys) != {"1", "2", "3"}:
+        text = (
+            "the built-in prompt names the keys 1, 2 and 3: write prompt: with your own recording"
+        )
+        yield Finding(path, text, warning=True)
 
 
 def _numbers(sections: Sections) -> Iterator[Finding]:

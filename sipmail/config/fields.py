@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
 from zoneinfo import ZoneInfo, available_timezones
@@ -136,6 +137,12 @@ def _finish_keys(value: object) -> object:
     return value
 
 
+def _key(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"[0-9*#]", value):
+        return value
+    raise ValueError(f'{value!r} is no key of a telephone: write one of 0-9 * #, like "1"')
+
+
 def _mailbox_number(value: object, info: ValidationInfo) -> object:
     """A number in the form for comparing; "*" is any."""
     if isinstance(value, str):
@@ -231,6 +238,19 @@ SipServer = Annotated[
     str, BeforeValidator(_registrar), WithJsonSchema({"type": "string", "pattern": "^[sS][iI][pP]"})
 ]
 OpeningHours = Annotated[str, BeforeValidator(_hours), _TEXT_SCHEMA]
+Key = Annotated[
+    str, BeforeValidator(_key), WithJsonSchema({"type": "string", "pattern": "^[0-9*#]$"})
+]
+Until = Annotated[
+    datetime,
+    BeforeValidator(values.parse_until),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^\s*[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?\s*$",
+        }
+    ),
+]
 Workers = Annotated[
     int | Literal["auto"],
     BeforeValidator(_workers),

@@ -17,7 +17,6 @@ from sipmail.config import document, tree
 from sipmail.config.checks import Finding, Sections, check
 from sipmail.config.fields import Surroundings
 from sipmail.config.model import Config, Limits, Mail, Mailbox, Rtp, Section, Sip, Trunk
-from sipmail.config.unsupported import unsupported
 from sipmail.config.wording import sentence
 from sipmail.errors import ConfigError, Problem
 
@@ -92,8 +91,6 @@ class _Loading:
             for path, _ in tree.matches(self._root, pattern):
                 self._add(Finding(path, "unknown key: remove it", at_key=True))
         config = self._validated(surroundings)
-        for path, text in unsupported(self._root):
-            self._add(Finding(path, text))
         sections = _sections(self._root, config) if config else _salvaged(self._root, surroundings)
         for finding in check(sections):
             self._add(finding)
@@ -173,16 +170,43 @@ def _with_defaults(root: tree.Mapping) -> tree.Mapping:
     base = tree.Mapping(root.place, root.path, {})
     if language := root.entries.get("language"):
         base = replace(base, entries={"language": language})
+    entries = dict(root.entries)
     if isinstance(defaults, tree.Mapping):
         base = tree.merge(base, _with_greeting(defaults))
+        entries["defaults"] = replace(entries["defaults"], value=_in_its_language(base))
     merged = {
-        name: replace(entry, value=tree.merge(base, _with_greeting(entry.value)))
+        name: replace(entry, value=_in_its_language(tree.merge(base, _with_greeting(entry.value))))
         if isinstance(entry.value, tree.Mapping)
         else entry
         for name, entry in mailboxes.value.entries.items()
     }
     whole = replace(mailboxes, value=replace(mailboxes.value, entries=merged))
-    return replace(root, entries={**root.entries, "mailboxes": whole})
+    return replace(root, entries={**entries, "mailboxes": whole})
+
+
+def _in_its_language(mailbox: tree.Mapping) -> tree.Mapping:
+    """`{language}` in the paths of its sounds is the language of the mailbox."""
+    written = mailbox.get("language")
+    language = written.value if isinstance(written, tree.Scalar) else None
+
+    def read(value: tree.Value) -> tree.Value:
+        match value:
+            case tree.Scalar(value=str(text)) if "{language}" in text:
+                return replace(value, value=text.replace("{language}", str(language or "en")))
+            case tree.Mapping():
+                inside = {
+                    key: replace(entry, value=read(entry.value))
+                    for key, entry in value.entries.items()
+                }
+                return replace(value, entries=inside)
+        return value
+
+    sounds: dict[str, tree.Entry] = {
+        key: replace(mailbox.entries[key], value=read(mailbox.entries[key].value))
+        for key in ("greeting", "choice")
+        if key in mailbox.entries
+    }
+    return replace(mailbox, entries={**mailbox.entries, **sounds}) if sounds else mailbox
 
 
 def _with_greeting(mailbox: tree.Mapping) -> tree.Mapping:

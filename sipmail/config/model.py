@@ -41,6 +41,7 @@ from sipmail.config.fields import (
     Host,
     HttpAddress,
     IpAddress,
+    Key,
     Language,
     Network,
     Number,
@@ -55,6 +56,7 @@ from sipmail.config.fields import (
     Srtp,
     Text,
     TimeZone,
+    Until,
     Workers,
     surroundings,
 )
@@ -283,9 +285,25 @@ class Limits(Section):
     )
 
 
-class Greeting(Section):
-    """What the caller hears first; None is the built-in greeting (of `default`, for the others)."""
+class Temporary(Section):
+    """A greeting for some days: holidays, a fair, an illness."""
 
+    file: File = Field(description="the recording", examples=["greetings/holidays.wav"])
+    until: Until = Field(
+        description="the last day, or the moment when the usual greetings come back",
+        examples=['"2026-12-27"'],
+    )
+
+
+class Greeting(Section):
+    """What the caller hears first; None is the built-in greeting (of `default`, for the others).
+
+    `{language}` in a path stands for the language of the mailbox.
+    """
+
+    temporary: Temporary | None = Field(
+        default=None, description="in place of all the others, until it is over"
+    )
     default: File | None = Field(
         default=None, description="where no other greeting is for the case"
     )
@@ -299,6 +317,9 @@ class Record(Section):
     """How a message is recorded."""
 
     max: Duration = Field(default=180.0, gt=0, description="the recording ends after this")
+    warning: Duration = Field(
+        default=10.0, description="a tone so long before the maximum; 0s: none"
+    )
     min: Duration = Field(default=1.0, description="less speech than this is a missed call")
     silence: Duration = Field(
         default=8.0, description="the recording ends after silence; 0s: never"
@@ -307,6 +328,21 @@ class Record(Section):
     beep: bool = Field(default=True, description="a beep before the recording")
     trim: bool = Field(default=True, description="cut silence at both ends")
     normalize: bool = Field(default=False, description="lift quiet callers")
+
+
+class Choice(Section):
+    """What a caller may choose at the beginning, by key; who presses none stays in this mailbox."""
+
+    prompt: File | None = Field(
+        default=None,
+        description="the recording that names the keys; without it the built-in one: "
+        "urgent 1, quote 2, service 3",
+    )
+    keys: dict[Key, Text] = Field(
+        min_length=1,
+        description="the mailbox that each key leads to",
+        examples=['{"1": urgent}'],
+    )
 
 
 class Member(Section):
@@ -382,7 +418,14 @@ class Mailbox(Section):
         default=None,
         description="opening hours in OpenStreetMap's notation; outside: greeting.closed",
     )
+    announcement: bool = Field(
+        default=False, description="only the greeting is played, nothing is recorded"
+    )
+    choice: Choice | None = Field(
+        default=None, description="keys that lead to other mailboxes, before the greeting"
+    )
     record: Record = Field(default=Record(), description="how a message is recorded")
+    urgent: bool = Field(default=False, description="every message of this mailbox is urgent")
     attachment: AudioFormat = Field(default="mp3", description="the format of the recording")
     after: After = Field(default="thanks", description="what follows the message")
     missed_calls: bool = Field(default=True, description="an e-mail also when no message was left")
@@ -453,6 +496,7 @@ def _named(value: object, attribute: str) -> object:
 
 __all__ = [
     "Address",
+    "Choice",
     "Config",
     "Greeting",
     "HostPort",
@@ -467,5 +511,6 @@ __all__ = [
     "Section",
     "Sip",
     "Smtp",
+    "Temporary",
     "Trunk",
 ]

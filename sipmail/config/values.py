@@ -11,7 +11,9 @@ import ipaddress
 import math
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final, Literal
 
@@ -33,6 +35,8 @@ _HOST_PORT = re.compile(r"(?:\[([0-9a-fA-F:.%]+)\]|([^\[\]:/@\s]+)):([0-9]{1,5})
 _LISTEN = re.compile(r"([a-z]+)://(?:\[([0-9a-fA-F:.]+)\]|([^\[\]:/@\s]+))(?::([0-9]{1,5}))?/?")
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LOCAL_PART = re.compile(rf'{_ATOM}(?:\.{_ATOM})*|"(?:[ !#-\[\]-~]|\\[ -~])*"')
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DATE_AND_TIME = re.compile(rf"{_DATE.pattern}[ T][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}})?")
 _MAILBOX = re.compile(r'\s*(?:"((?:[^"\\]|\\.)*)"|([^<>"]*?))\s*<([^<>]*)>\s*', re.DOTALL)
 
 
@@ -112,6 +116,22 @@ def parse_size(value: object) -> int:
     if isinstance(value, str) and (match := _SIZE.fullmatch(value.strip())):
         return int(float(match[1]) * _BYTES[match[2].lower()])
     raise ValueError(f"{_shown(value)} is no size: write it like 500M or 2G")
+
+
+def parse_until(value: object) -> datetime:
+    """`2026-12-27` (to the end of that day) or `2026-12-27 08:00` → a local time without zone."""
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, str):
+        text = value.strip()
+        with suppress(ValueError):
+            if _DATE.fullmatch(text):
+                return datetime.fromisoformat(text) + timedelta(days=1)
+            if _DATE_AND_TIME.fullmatch(text):
+                return datetime.fromisoformat(text)
+    raise ValueError(
+        f'{_shown(value)} is no date: write it like "2026-12-27" or "2026-12-27 08:00"'
+    )
 
 
 def format_duration(seconds: float) -> str:

@@ -1,10 +1,11 @@
-"""A call as its script sees it: six things that can be asked of it, and the one way it ends.
+"""A call as its script sees it: what can be asked of it, and the one way it ends.
 
 The agent implements `Call` on real signalling and media, the tests without either.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -42,6 +43,19 @@ class HungUp(SipmailError):
         super().__init__(reason)
 
 
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What was recorded, as far as one can tell while the caller waits.
+
+    `prompt` plays it; `speech` is how many seconds of it sound like somebody speaking, `sound`
+    whether anything can be heard at all.
+    """
+
+    prompt: str
+    speech: float
+    sound: bool
+
+
 class Call(Protocol):
     """One call. Everything here raises `HungUp` once the call is gone, also while it waits.
 
@@ -61,9 +75,24 @@ class Call(Protocol):
         """Plays prompts without a gap; returns the key of `keys` that cut them short, or ""."""
         ...
 
-    async def record(self, record: Record) -> Ending:
-        """Records until a finish key (KEY), silence (SILENCE) or the maximum (MAX)."""
+    async def enter(self, mailbox: str, *, urgent: bool) -> None:
+        """The call is for another mailbox from now on: the caller chose it."""
+
+    async def record(self, record: Record, warning: str | None = None) -> Ending:
+        """Records until a finish key (KEY), silence (SILENCE) or the maximum (MAX); the prompt
+        `warning` is played `record.warning` before that.
+
+        A further recording takes the place of the one before once it is over and says something:
+        at least `record.min` of speech, or more than the one before.
+        """
         ...
+
+    async def review(self) -> Review:
+        """What is recorded so far, ready to be played to the caller."""
+        ...
+
+    async def mark_urgent(self) -> None:
+        """The message is urgent; noted on disk."""
 
     async def hang_up(self) -> None:
         """Ends the call."""

@@ -1,6 +1,7 @@
 """Which greeting a caller hears, and why.
 
 Rules:
+- A temporary greeting is heard in place of all others until it is over.
 - Outside the mailbox's opening hours it is the `closed` greeting; else the one for the reason of
   the call (busy, no answer, unavailable); else the default one.
 - A recording of the company's own beats a built-in one: where only `default` is recorded, callers
@@ -22,7 +23,12 @@ from sipmail.config.model import Mailbox
 from sipmail.voicemail.reason import Reason
 
 Case = Literal["default", "busy", "no_answer", "unavailable", "closed"]
-BuiltIn = Literal["default", "busy", "no_answer", "unavailable", "closed", "thanks"]
+# fmt: off
+BuiltIn = Literal[
+    "default", "busy", "no_answer", "unavailable", "closed", "thanks", "time_up",
+    "menu", "again", "urgent", "invalid", "too_short", "not_heard", "choice",
+]
+# fmt: on
 
 _CASES: dict[Reason, Case] = {
     Reason.BUSY: "busy",
@@ -36,7 +42,7 @@ class Choice:
     """A greeting: its file, the case that it was made for, and why it was taken."""
 
     path: Path
-    case: Case
+    case: Case | Literal["temporary"]
     built_in: bool
     why: str
 
@@ -47,6 +53,10 @@ def choose(mailbox: Mailbox, reason: Reason, when: datetime, country: str | None
     `when` is the local time of the mailbox, with its zone; `country` (ISO 3166) has the public
     holidays that its opening hours may name.
     """
+    temporary = mailbox.greeting.temporary
+    if temporary is not None and when.replace(tzinfo=None) < temporary.until:
+        why = f"the temporary greeting, until {temporary.until:%Y-%m-%d %H:%M}"
+        return Choice(temporary.file, "temporary", False, why)
     case, cause = _case(mailbox, reason, when, country)
     for wanted in (case, "default") if case != "default" else ("default",):
         path = _own(mailbox, wanted)
@@ -66,6 +76,11 @@ def built_in(language: str, name: BuiltIn) -> Path:
 def beep() -> Path:
     """The tone before the recording."""
     return _shipped() / "beep.wav"
+
+
+def warning() -> Path:
+    """The tone shortly before the recording reaches its maximum."""
+    return _shipped() / "too_long.wav"
 
 
 def _case(

@@ -5,16 +5,51 @@ Made once for each call from pure facts, so that the script only acts and a test
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sipmail.config.model import Mailbox, Record
-from sipmail.voicemail.greeting import Choice, beep, built_in
+from sipmail.voicemail.greeting import BuiltIn, Choice, beep, built_in, warning
 
 # Media needs a moment to open on both ends; without it the first word is cut off.
 _QUIET = "silence:0.3"
 _SKIP_KEYS = "#"
+
+
+# How long a caller may think before the keys are named again.
+_PAUSE = "silence:5"
+_SHORT_PAUSE = "silence:0.5"
+
+_ALWAYS: tuple[BuiltIn, ...] = (
+    *("default", "busy", "no_answer", "unavailable", "closed"),
+    *("thanks", "time_up"),
+)
+_MENU: tuple[BuiltIn, ...] = ("menu", "again", "urgent", "invalid", "too_short", "not_heard")
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """The prompts of the menu after the message; `pause` is the time to think."""
+
+    options: str
+    again: str
+    urgent: str
+    invalid: str
+    too_short: str
+    not_heard: str
+    pause: str = _PAUSE
+    short_pause: str = _SHORT_PAUSE
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The choice at the beginning: what names the keys, and the plan that each leads to."""
+
+    prompt: str
+    invalid: str
+    plans: Mapping[str, Plan]
+    pause: str = _PAUSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +65,16 @@ class Plan:
     beep: str | None = None
     thanks: str | None = None
     """What is played after the recording; None ends the call at once."""
+    time_up: str | None = None
+    """What says that the recording reached its maximum."""
+    warning: str | None = None
+    """The tone `record.warning` before the maximum."""
+    menu: Menu | None = None
+    desk: Desk | None = None
+    announcement: bool = False
+    """Only the greeting is played."""
+    urgent: bool = False
+    """Every message is urgent."""
     skip_keys: str = _SKIP_KEYS
     """Keys that cut the greeting short."""
 
@@ -38,21 +83,64 @@ def sources(mailbox: Mailbox) -> tuple[Path, ...]:
     """Every file that a call to this mailbox may need, to be prepared beforehand."""
     own = mailbox.greeting
     cases = (own.default, own.busy, own.no_answer, own.unavailable, own.closed)
-    spoken = tuple(
-        built_in(mailbox.language, name)
-        for name in ("default", "busy", "no_answer", "unavailable", "closed", "thanks")
-    )
-    return (*(path for path in cases if path is not None), *spoken, beep())
+    files = [path for path in cases if path is not None]
+    if own.temporary is not None:
+        files.append(own.temporary.file)
+    names = [*_ALWAYS, *(_MENU if mailbox.after == "menu" else ())]
+    if mailbox.choice is not None:
+        names += ["invalid", *(("choice",) if mailbox.choice.prompt is None else ())]
+        files += [mailbox.choice.prompt] if mailbox.choice.prompt is not None else []
+    spoken = [built_in(mailbox.language, name) for name in names]
+    return tuple(dict.fromkeys((*files, *spoken, beep(), warning())))
 
 
-def make(mailbox: Mailbox, greeting: Choice, prompt: Callable[[Path], str]) -> Plan:
-    """The plan for a call to `mailbox`; `prompt` gives the prepared stem of a sound file."""
-    thanks = mailbox.after != "nothing"
+def make(
+    mailbox: Mailbox,
+    greeting: Choice,
+    prompt: Callable[[Path], str],
+    choices: Mapping[str, Plan] | None = None,
+) -> Plan:
+    """The plan for a call to `mailbox`; `prompt` gives the prepared stem of a sound file, and
+    `choices` has the plans of the mailboxes that its `choice` leads to, by key."""
+
+    def spoken(name: BuiltIn) -> str:
+        return prompt(built_in(mailbox.language, name))
+
+    record = mailbox.record
+    silent = mailbox.after == "nothing"
+    warned = 0 < record.warning <= record.max / 2
     return Plan(
         mailbox=mailbox.key,
         ring=mailbox.answer_after,
         greeting=prompt(greeting.path),
-        beep=prompt(beep()) if mailbox.record.beep else None,
-        record=mailbox.record,
-        thanks=prompt(built_in(mailbox.language, "thanks")) if thanks else None,
+        beep=prompt(beep()) if record.beep else None,
+        record=record,
+        thanks=None if silent else spoken("thanks"),
+        time_up=None if silent else spoken("time_up"),
+        warning=prompt(warning()) if warned else None,
+        menu=_menu(spoken) if mailbox.after == "menu" else None,
+        desk=_desk(mailbox, prompt, spoken, choices) if choices else None,
+        announcement=mailbox.announcement,
+        urgent=mailbox.urgent,
     )
+
+
+def _menu(spoken: Callable[[BuiltIn], str]) -> Menu:
+    return Menu(
+        options=spoken("menu"),
+        again=spoken("again"),
+        urgent=spoken("urgent"),
+        invalid=spoken("invalid"),
+        too_short=spoken("too_short"),
+        not_heard=spoken("not_heard"),
+    )
+
+
+def _desk(
+    mailbox: Mailbox,
+    prompt: Callable[[Path], str],
+    spoken: Callable[[BuiltIn], str],
+    plans: Mapping[str, Plan],
+) -> Desk:
+    own = mailbox.choice.prompt if mailbox.choice is not None else None
+    return Desk(prompt(own) if own is not None else spoken("choice"), spoken("invalid"), plans)

@@ -7,7 +7,12 @@ gone. Whoever runs the script keeps what was recorded, however it ends.
 from __future__ import annotations
 
 from sipmail.voicemail.call import Call, Ending, HungUp
-from sipmail.voicemail.plan import Plan
+from sipmail.voicemail.plan import Menu, Plan
+
+_PATIENCE = 2
+"""How often somebody is asked again who says or presses nothing that helps."""
+_LISTEN, _AGAIN, _URGENT, _KEEP = "1", "2", "3", "#"
+_ANY_KEY = "0123456789*#"
 
 
 async def leave_message(call: Call, plan: Plan) -> Ending:
@@ -15,20 +20,90 @@ async def leave_message(call: Call, plan: Plan) -> Ending:
 
     Raises what `Call.answer` raises when the call cannot be taken.
     """
-    ending = Ending.CALLER
+    visit = _Visit(call, plan)
     try:
-        if plan.ring > 0:
-            await call.ring(plan.ring)
-        await call.answer()
-        await call.play(plan.quiet, plan.greeting, keys=plan.skip_keys)
-        if plan.beep is not None:
-            await call.play(plan.beep)
-        ending = await call.record(plan.record)
-        if plan.thanks is not None:
-            await call.play(plan.thanks)
-        await call.hang_up()
+        await visit.run()
     except HungUp as gone:
-        # After the recording, a caller who does not stay for the thanks changes nothing.
-        if ending is Ending.CALLER:
-            ending = gone.ending
-    return ending
+        # After the recording, a caller who does not stay for the rest changes nothing.
+        if visit.ending is None:
+            return gone.ending
+    return visit.ending or Ending.CALLER
+
+
+class _Visit:
+    """One caller; `ending` is what ended the recording, None until there is one."""
+
+    def __init__(self, call: Call, plan: Plan) -> None:
+        self.ending: Ending | None = None
+        self._call = call
+        self._plan = plan
+
+    async def run(self) -> None:
+        call = self._call
+        if self._plan.ring > 0:
+            await call.ring(self._plan.ring)
+        await call.answer()
+        await self._choose()
+        plan = self._plan
+        await call.play(plan.quiet, plan.greeting, keys=plan.skip_keys)
+        if not plan.announcement:
+            await self._record()
+            if plan.menu is not None:
+                await self._ask_who_said_nothing(plan.menu)
+                await self._offer(plan.menu)
+            if plan.thanks is not None:
+                await call.play(plan.thanks)
+        await call.hang_up()
+
+    async def _choose(self) -> None:
+        """Which mailbox? Who presses nothing stays here."""
+        desk = self._plan.desk
+        if desk is None:
+            return
+        prompts = [self._plan.quiet, desk.prompt, desk.pause]
+        for _ in range(1 + _PATIENCE):
+            key = await self._call.play(*prompts, keys=_ANY_KEY)
+            if (chosen := desk.plans.get(key)) is not None:
+                self._plan = chosen
+                await self._call.enter(chosen.mailbox, urgent=chosen.urgent)
+            if chosen is not None or not key:
+                return
+            prompts = [desk.invalid, desk.prompt, desk.pause]
+
+    async def _record(self, *before: str) -> None:
+        plan = self._plan
+        prompts = [*before, *([plan.beep] if plan.beep is not None else [])]
+        if prompts:
+            await self._call.play(*prompts)
+        self.ending = None
+        self.ending = await self._call.record(plan.record, plan.warning)
+        if self.ending is Ending.MAX and plan.time_up is not None:
+            await self._call.play(plan.time_up)
+
+    async def _ask_who_said_nothing(self, menu: Menu) -> None:
+        """Too short and silent messages are asked for again, each in words of its own."""
+        for _ in range(_PATIENCE):
+            review = await self._call.review()
+            if review.speech >= self._plan.record.min:
+                return
+            await self._record(menu.too_short if review.sound else menu.not_heard)
+
+    async def _offer(self, menu: Menu) -> None:
+        """Listen, record again, mark as urgent, keep: until the caller has had enough."""
+        said: tuple[str, ...] = ()
+        idle = 0
+        while idle <= _PATIENCE:
+            key = await self._call.play(*said, menu.options, menu.pause, keys=_ANY_KEY)
+            said = ()
+            idle = 0 if key else idle + 1
+            if key == _LISTEN:
+                said = ((await self._call.review()).prompt, menu.short_pause)
+            elif key == _AGAIN:
+                await self._record(menu.again)
+            elif key == _URGENT:
+                await self._call.mark_urgent()
+                said = (menu.urgent,)
+            elif key == _KEEP:
+                return
+            elif key:
+                said = (menu.invalid,)

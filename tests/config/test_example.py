@@ -21,7 +21,11 @@ def example(*, uncommented: bool) -> Any:
     """The example's values; with those keys, too, that stand in comments."""
     text = EXAMPLE.read_text(encoding="utf-8")
     if uncommented:
-        text = re.sub(r"(?m)^(\s*)# (?=\s*(- )?[{a-z_]+: |\s*- tls|greeting:$)", r"\1", text)
+        text = re.sub(
+            r"(?m)^(\s*)# (?=\s*(- )?[{a-z_]+: |\s*- tls|(greeting|temporary|choice):(\s|$))",
+            r"\1",
+            text,
+        )
         # Commented for being an alternative to what stands above.
         text = re.sub(r"(?m)^(\s*)greeting: greetings/sales.wav.*\n", "", text)
     return yaml.load(text, Loader=_WithFiles)
@@ -46,10 +50,11 @@ def test_the_example_loads_with_its_comments_taken_out(tmp_path: Path) -> None:
     """Every line that is commented out is right, too."""
     greetings = tmp_path / "greetings"
     greetings.mkdir()
-    for name in ("sales", "busy", "no-answer", "unavailable", "closed"):
+    (greetings / "pl").mkdir()
+    for name in (*("sales", "busy", "no-answer", "unavailable", "pl/closed"), "holidays", "choice"):
         (greetings / f"{name}.wav").touch()
     (tmp_path / "tls").mkdir()
-    for name in ("tls/fullchain.pem", "tls/privkey.pem", "other.pem", "other.key"):
+    for name in ("tls/fullchain.pem", "tls/privkey.pem", "tls/ca.pem", "other.pem", "other.key"):
         (tmp_path / name).touch()
     (tmp_path / "carrier.password").write_text("x")
     path = tmp_path / "sipmail.yaml"

@@ -192,3 +192,20 @@ def test_warnings_leave_the_configuration_usable(read: Read) -> None:
         " write starttls or tls",
         '13:3: mailboxes.idle: no call leads here: write numbers: ["201"], or mailbox: in a trunk',
     ]
+
+
+def test_sounds_in_the_language_of_the_mailbox(tmp_path: Path, read: Read) -> None:
+    for language in ("pl", "en"):
+        (tmp_path / language).mkdir()
+        (tmp_path / language / "hello.wav").touch()
+    config = read(
+        ("country: PL", "country: PL\nlanguage: pl"),
+        (
+            "mailboxes:",
+            "defaults: {greeting: '{language}/hello.wav'}\nmailboxes:\n"
+            "  foreign: {numbers: ['9'], users: [anna], language: en}",
+        ),
+    )
+    greetings = {key: box.greeting.default for key, box in config.mailboxes.items()}
+    assert greetings["foreign"] == tmp_path / "en" / "hello.wav"
+    assert greetings["sales"] == tmp_path / "pl" / "hello.wav"

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from sipmail.config.loader import load
+from sipmail.config.model import Mailbox
+from sipmail.config.wording import keys
 from sipmail.errors import ConfigError
 
 Problems = Callable[..., list[str]]
@@ -133,8 +135,17 @@ MAILBOX = "users: [anna]"
          " 'c d' cannot be a name here: write letters, digits, - _ . only"),
         (MAILBOX, MAILBOX + "\n  200: {}",
          "16:3: mailboxes.200: YAML reads the key 200 as a number: put it in quotes"),
-        (MAILBOX, MAILBOX + "\n    after: menu",
-         "16:12: mailboxes.sales.after: menu is not supported yet: write thanks or nothing"),
+        (MAILBOX, MAILBOX + '\n    choice: {prompt: /dev/null, keys: {"1": slaes}}',
+         "16:45: mailboxes.sales.choice.keys.1: there is no mailbox 'slaes': did you mean sales?"),
+        (MAILBOX, MAILBOX + '\n    choice: {keys: {"10": sales}}',
+         "16:27: mailboxes.sales.choice.keys.10: '10' is no key of a telephone:"
+         ' write one of 0-9 * #, like "1"'),
+        (MAILBOX, MAILBOX + '\n    greeting: {temporary: {file: /dev/null, until: "tomorrow"}}',
+         "16:52: mailboxes.sales.greeting.temporary.until: 'tomorrow' is no date:"
+         ' write it like "2026-12-27" or "2026-12-27 08:00"'),
+        (MAILBOX, MAILBOX + '\n    greeting: {temporary: {file: /dev/null}}',
+         "16:16: mailboxes.sales.greeting.temporary.until: is missing:"
+         ' write until: "2026-12-27"'),
         (MAILBOX, MAILBOX + "\n    record: {max: 20m}", "16:19: mailboxes.sales.record.max:"
          " record.max 20m is more than limits.message 10m: write max: 10m or less,"
          " or a larger limit"),
@@ -252,9 +263,7 @@ def test_a_secret_is_never_repeated(problems: Problems) -> None:
 def test_a_problem_is_one_line(problems: Problems) -> None:
     change = (MAILBOX, MAILBOX + '\n    "a\\nb\\e": x\n    attachment: "m\\np\\u2028 3"')
     assert problems(change) == [
-        "16:5: mailboxes.sales.a b : unknown key: the keys here are name, numbers, users, emails,"
-        " reply_to, answer_after, language, greeting, hours, record, attachment, after,"
-        " missed_calls",
+        f"16:5: mailboxes.sales.a b : unknown key: the keys here are {', '.join(keys(Mailbox))}",
         "17:17: mailboxes.sales.attachment: m p  3 is not possible here:"
         " write mp3, wav, ulaw, alaw, flac, opus; did you mean mp3?",
     ]

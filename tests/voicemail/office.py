@@ -46,7 +46,7 @@ def office(*mailboxes: Mailbox, **fields: Any) -> Config:
 
 
 def own_greeting(**files: str) -> Greeting:
-    return Greeting(**{case: Path(file) for case, file in files.items()})
+    return Greeting.model_validate({case: Path(file) for case, file in files.items()})
 
 
 def invite(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sipmail.config.model import Greeting, Temporary
 from sipmail.voicemail.greeting import Choice, beep, built_in, choose
 from sipmail.voicemail.reason import Reason
 from tests.voicemail.office import MONDAY_NIGHT, MONDAY_NOON, WARSAW, mailbox, own_greeting
@@ -65,6 +67,14 @@ def test_an_own_default_beats_a_built_in_special_one() -> None:
 def test_an_own_busy_greeting_does_not_speak_for_the_night() -> None:
     choice = chosen(Reason.BUSY, MONDAY_NIGHT, HOURS, busy="/g/busy.wav")
     assert (choice.path.name, choice.built_in) == ("closed.wav", True)
+
+
+@pytest.mark.parametrize("hours", [None, HOURS])
+def test_a_temporary_greeting_until_it_is_over(hours: str | None) -> None:
+    fair = Temporary(file=Path("/g/fair.wav"), until=datetime(2026, 11, 23, 12, 1))
+    box = mailbox(greeting=Greeting(default=Path("/g/own.wav"), temporary=fair), hours=hours)
+    assert choose(box, Reason.BUSY, MONDAY_NOON, "PL").case == "temporary"
+    assert choose(box, Reason.BUSY, MONDAY_NOON.replace(minute=1), "PL").case == "default"
 
 
 def test_the_language_of_the_mailbox() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from sipmail.config.model import Record
-from sipmail.voicemail.call import Ending, HungUp
+from sipmail.voicemail.call import Ending, HungUp, Review
 from sipmail.voicemail.greeting import choose
-from sipmail.voicemail.plan import Plan, make, sources
+from sipmail.voicemail.plan import Desk, Menu, Plan, make, sources
 from sipmail.voicemail.reason import Reason
 from sipmail.voicemail.script import leave_message
 from tests.voicemail.office import MONDAY_NOON, mailbox, own_greeting
@@ -35,12 +35,24 @@ USUAL = [
 
 
 class FakeCall:
-    """Notes what it is asked; hangs up when it is about to do step `gone`."""
+    """Notes what it is asked; hangs up when it is about to do step `gone`.
 
-    def __init__(self, ending: Ending = Ending.KEY, gone: int | None = None) -> None:
+    `keys` are those that the caller presses, one for each prompt that may be cut short by it;
+    `speech` is what each recording holds, in seconds.
+    """
+
+    def __init__(
+        self,
+        ending: Ending = Ending.KEY,
+        gone: int | None = None,
+        keys: str = "",
+        speech: tuple[float, ...] = (),
+    ) -> None:
         self.steps: list[str] = []
         self._ending = ending
         self._gone = gone
+        self._keys = list(keys)
+        self._speech = list(speech)
 
     def _step(self, text: str) -> None:
         if len(self.steps) == self._gone:
@@ -54,12 +66,23 @@ class FakeCall:
         self._step("answer")
 
     async def play(self, *prompts: str, keys: str = "") -> str:
-        self._step(f"play {' '.join(prompts)}" + f" ({keys})" * bool(keys))
-        return keys[:1]
+        self._step(f"play {' '.join(prompts)}" + f" ({keys})" * (len(keys) == 1))
+        pressed = self._keys.pop(0) if self._keys and keys else ""
+        return pressed if pressed in keys else ""
 
-    async def record(self, record: Record) -> Ending:
-        self._step("record")
+    async def enter(self, mailbox: str, *, urgent: bool) -> None:
+        self._step(f"enter {mailbox}" + " (urgent)" * urgent)
+
+    async def record(self, record: Record, warning: str | None = None) -> Ending:
+        self._step("record" + f" ({warning})" * bool(warning))
         return self._ending
+
+    async def review(self) -> Review:
+        speech = self._speech.pop(0) if self._speech else 3.0
+        return Review("review", speech, speech > 0)
+
+    async def mark_urgent(self) -> None:
+        self._step("urgent")
 
     async def hang_up(self) -> None:
         self._step("hang up")
@@ -112,7 +135,7 @@ def test_a_caller_who_does_not_wait_for_the_thanks(step: int) -> None:
 
 def test_why_the_call_is_gone_is_kept() -> None:
     class Dead(FakeCall):
-        async def record(self, record: Record) -> Ending:
+        async def record(self, record: Record, warning: str | None = None) -> Ending:
             raise HungUp("no packets", Ending.TIMEOUT)
 
     assert run(leave_message(Dead(), PLAN)) is Ending.TIMEOUT
@@ -126,7 +149,14 @@ def test_the_plan_has_all_that_the_script_needs() -> None:
     )
     plan = make(box, choose(box, Reason.UNKNOWN, MONDAY_NOON, None), lambda path: path.stem)
     assert plan == Plan(
-        mailbox="sales", greeting="own", record=box.record, ring=12.0, beep="beep", thanks="thanks"
+        mailbox="sales",
+        greeting="own",
+        record=box.record,
+        ring=12.0,
+        beep="beep",
+        thanks="thanks",
+        time_up="time_up",
+        warning="too_long",
     )
 
 
@@ -137,8 +167,112 @@ def test_a_plan_without_beep_and_thanks() -> None:
 
 
 def test_every_prompt_of_a_plan_was_announced() -> None:
-    box = mailbox(greeting=own_greeting(busy="/g/busy.wav"))
+    box = mailbox(greeting=own_greeting(busy="/g/busy.wav"), after="menu")
     announced = {str(path) for path in sources(box)}
     for reason in Reason:
         plan = make(box, choose(box, reason, MONDAY_NOON, None), str)
-        assert {plan.greeting, plan.beep, plan.thanks} <= announced
+        assert {plan.greeting, plan.beep, plan.thanks, plan.warning, plan.time_up} <= announced
+        menu = plan.menu
+        assert menu is not None
+        assert {menu.options, menu.again, menu.urgent, menu.invalid} <= announced
+        assert {menu.too_short, menu.not_heard} <= announced
+
+
+# --- the menu after the message ------------------------------------------------------------------
+
+MENU = Menu("menu", "again", "urgent", "invalid", "too_short", "not_heard", pause="-")
+OFFER = "play menu -"
+BEFORE = ["answer", "play silence:0.3 hello (#)", "play beep", "record"]
+AFTER = ["play thanks", "hang up"]
+
+
+def with_menu(keys: str, *speech: float, gone: int | None = None) -> FakeCall:
+    # The first prompt that a key may cut short is the greeting.
+    return FakeCall(keys=" " + keys, speech=speech, gone=gone)
+
+
+@pytest.mark.parametrize(
+    ("keys", "steps"),
+    [
+        ("#", [OFFER]),
+        ("1#", [OFFER, "play review silence:0.5 menu -"]),
+        ("2#", [OFFER, "play again beep", "record", OFFER]),
+        ("3#", [OFFER, "urgent", "play urgent menu -"]),
+        ("7#", [OFFER, "play invalid menu -"]),
+        ("", [OFFER] * 3),
+        ("1", [OFFER, "play review silence:0.5 menu -", OFFER, OFFER]),
+    ],
+)
+def test_the_menu(keys: str, steps: list[str]) -> None:
+    call = with_menu(keys)
+    assert run(leave_message(call, replace(PLAN, menu=MENU))) is Ending.KEY
+    assert call.steps == [*BEFORE, *steps, *AFTER]
+
+
+def test_hanging_up_in_the_menu_keeps_what_ended_the_message() -> None:
+    call = with_menu("1", gone=5)
+    assert run(leave_message(call, replace(PLAN, menu=MENU))) is Ending.KEY
+
+
+def test_hanging_up_while_recording_again_ends_that_recording() -> None:
+    call = with_menu("2", gone=6)
+    assert run(leave_message(call, replace(PLAN, menu=MENU))) is Ending.CALLER
+    assert call.steps[-1] == "play again beep"
+
+
+@pytest.mark.parametrize(("speech", "prompt"), [(0.0, "not_heard"), (0.4, "too_short")])
+def test_who_says_too_little_is_asked_again(speech: float, prompt: str) -> None:
+    call = with_menu("#", speech, 3.0)
+    run(leave_message(call, replace(PLAN, menu=MENU)))
+    assert call.steps == [*BEFORE, f"play {prompt} beep", "record", OFFER, *AFTER]
+
+
+def test_who_says_nothing_is_not_asked_for_ever() -> None:
+    call = with_menu("#", 0.0, 0.0, 0.0, 0.0)
+    run(leave_message(call, replace(PLAN, menu=MENU)))
+    assert call.steps.count("record") == 3
+
+
+# --- other beginnings and ends --------------------------------------------------------------------
+
+
+def test_an_announcement_is_all_there_is() -> None:
+    call = FakeCall()
+    assert run(leave_message(call, replace(PLAN, announcement=True))) is Ending.CALLER
+    assert call.steps == [*USUAL[:2], "hang up"]
+
+
+def test_the_end_of_the_recording_time_is_announced() -> None:
+    call = FakeCall(Ending.MAX)
+    run(leave_message(call, replace(PLAN, time_up="time_up", warning="too_long")))
+    assert call.steps == [*USUAL[:3], "record (too_long)", "play time_up", *USUAL[4:]]
+
+
+@pytest.mark.parametrize(
+    ("longest", "tone"), [(180.0, "too_long"), (20.0, "too_long"), (19.0, None)]
+)
+def test_short_recordings_have_no_warning(longest: float, tone: str | None) -> None:
+    box = mailbox(record=Record(max=longest, warning=10.0))
+    plan = make(box, choose(box, Reason.UNKNOWN, MONDAY_NOON, None), lambda path: path.stem)
+    assert plan.warning == tone
+
+
+URGENT = Plan(mailbox="urgent", greeting="on call", record=Record(), urgent=True)
+DESK = Desk("keys", "invalid", {"1": URGENT}, pause="-")
+CHOOSE = "play silence:0.3 keys -"
+
+
+@pytest.mark.parametrize(
+    ("keys", "steps"),
+    [
+        ("1", [CHOOSE, "enter urgent (urgent)", "play silence:0.3 on call (#)", "record"]),
+        ("", [CHOOSE, *USUAL[1:-1]]),
+        ("91", [CHOOSE, "play invalid keys -", "enter urgent (urgent)",
+                "play silence:0.3 on call (#)", "record"]),
+        ("999", [CHOOSE, *["play invalid keys -"] * 2, *USUAL[1:-1]]),
+    ],
+)  # fmt: skip
+def test_a_choice_at_the_beginning(keys: str, steps: list[str]) -> None:
+    call = FakeCall(keys=keys)
+    run(leave_message(call, replace(PLAN, desk=DESK)))
+    assert call.steps == ["answer", *steps, "hang up"]
