@@ -117,7 +117,7 @@ class Courier:
                 self._results.get_nowait()()
                 self._changed = True
         now = time.time()
-        if self._stop_at is None:
+        if self._stop_at is None or now < self._stop_at:
             self._dispatch(now)
         if now >= self._next_check:
             self._next_check = now + _CHECK_SECONDS
@@ -174,7 +174,9 @@ class Courier:
             elif isinstance(word, protocol.Tell):
                 self._tell_word(word)
             elif isinstance(word, protocol.Stop):
-                self._stop_at = time.time() + word.grace
+                now = time.time()
+                self._stop_at = now + word.grace
+                self._dispatch(now)  # what the last call left goes out before the end
 
     def _start(self) -> None:
         self._spool.repair()
@@ -260,7 +262,8 @@ class Courier:
     # One message
 
     def _dispatch(self, now: float) -> None:
-        while self._has_room() and (message_id := self._schedule.take(now)) is not None:
+        stopping = self._stop_at is not None
+        while self._has_room() and (message_id := self._schedule.take(now, only_new=stopping)):
             unsaved = self._unsaved.get(message_id)
             self._encoders.submit(
                 prepare, self._spool, message_id, self._config, _utc(now), unsaved
@@ -287,10 +290,7 @@ class Courier:
             return
         if isinstance(result, Prepared):
             self._unsaved.pop(message_id, None)
-            if self._stop_at is None:
-                self._senders.submit(result, self._config.mail)
-            else:
-                self._schedule.postpone(message_id, time.time())
+            self._senders.submit(result, self._config.mail)
             return
         self._place(result)
         self._free(message_id)

@@ -67,14 +67,19 @@ class Schedule:
             self._entries[message_id] = _Entry(since, due, tried)
             heapq.heappush(self._later, (due, message_id))
 
-    def take(self, now: float) -> str | None:
-        """The message to work on now, in hand from here on; None when nothing is due."""
+    def take(self, now: float, *, only_new: bool = False) -> str | None:
+        """The message to work on now, in hand from here on; None when nothing is due.
+
+        `only_new` is for the end: what was tried before is left to the next start.
+        """
         self._ripen(now)
         while self._ready:
             message_id = heapq.heappop(self._ready)
             entry = self._entries.get(message_id)
             if entry is None or message_id in self._in_hand or entry.due > now:
                 continue  # removed, in hand or postponed since
+            if entry.tried and only_new:
+                continue
             if entry.tried and now < self._held_until:
                 entry.due = self._held_until
                 heapq.heappush(self._later, (entry.due, message_id))

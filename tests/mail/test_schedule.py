@@ -53,6 +53,18 @@ def test_nothing_goes_before_its_time() -> None:
     assert queue.take(70.0) == "a"
 
 
+def test_at_the_end_only_what_is_new_goes() -> None:
+    queue = Schedule()
+    queue.add("tried", 0.0, 0.0, tried=True)
+    queue.add("unwell", 0.0, 0.0, tried=False)
+    queue.add("well", 0.0, 0.0, tried=False)
+    queue.add("later", 0.0, 10.0, tried=False)
+    assert queue.take(1.0, only_new=True) == "unwell"
+    queue.postpone("unwell", 1.0)
+    assert queue.take(1.0, only_new=True) == "well"
+    assert queue.take(1.0, only_new=True) is None
+
+
 def test_an_older_plan_does_not_count_any_more() -> None:
     queue = Schedule()
     queue.add("a", 0.0, 0.0, tried=False)
