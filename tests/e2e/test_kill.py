@@ -1,4 +1,4 @@
-"""kill -9 at any moment: nothing recorded is lost, nothing is left behind, a start works at once."""
+"""kill -9 at any moment: nothing recorded is lost, no process stays, a start works at once."""
 
 from __future__ import annotations
 
