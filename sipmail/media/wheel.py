@@ -7,20 +7,22 @@ Two rings turn together:
 - the *duty* ring of 1024 slots for what comes now and then: reading a socket, a limit, a report.
 
 Streams and duties are put where the wheel is emptiest, so that calls that began together do not
-crowd one slot. A wheel that was held up does what it missed, late; after more than 200 ms streams
-skip the turns they missed (a burst of old sound helps nobody), duties are all done.
+crowd one slot, and all at ticks that divide by the grain: work that is done in one go finds the
+processor's caches warm, which halves what it costs, and the wheel wakes a fifth as often. A wheel
+that was held up does what it missed, late; after more than 200 ms streams skip the turns they
+missed (a burst of old sound helps nobody), duties are all done.
 
 Ticks are whole milliseconds since the epoch that the wheel was given; it reads no clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Sized
 from typing import Protocol
 
 PACING_SLOTS = 120
 DUTY_SLOTS = 1024
-DUTY_GRAIN = 5
+GRAIN = 5
 STALL_TICKS = 200
 TICKS = 1000
 """Ticks in a second."""
@@ -55,7 +57,8 @@ class Wheel:
         self._broken = broken
         self._pacing: list[list[Stream]] = [[] for _ in range(PACING_SLOTS)]
         self._duties: list[list[Duty]] = [[] for _ in range(DUTY_SLOTS)]
-        self._streams = 0
+        self._streams: dict[Stream, tuple[int, int]] = {}
+        """The first slot of each stream, and how many slots lie between its turns."""
         self._waiting = 0
 
     def tick_of(self, now: float) -> int:
@@ -64,34 +67,27 @@ class Wheel:
 
     def join(self, stream: Stream, period: int) -> None:
         """Gives `stream` a turn every `period` ticks (a divisor of 120), the first within one."""
-        start = min(
-            range(self.tick + 1, self.tick + 1 + period),
-            key=lambda tick: len(self._pacing[tick % PACING_SLOTS]),
-        )
-        for tick in range(start, start + PACING_SLOTS, period):
-            self._pacing[tick % PACING_SLOTS].append(stream)
-        self._streams += 1
+        start = self._emptiest(self._pacing, self.tick + 1, self.tick + period)
+        first = start % period
+        self._streams[stream] = first, period
+        for index in range(first, PACING_SLOTS, period):
+            self._pacing[index].append(stream)
 
     def leave(self, stream: Stream) -> None:
         """Takes the stream's turns away; nothing happens when it has none."""
-        found = False
-        for index, slot in enumerate(self._pacing):
-            if stream in slot:  # a new list: the wheel may be going through the old one
-                self._pacing[index] = [other for other in slot if other is not stream]
-                found = True
-        self._streams -= found
+        if (turns := self._streams.pop(stream, None)) is None:
+            return
+        first, period = turns
+        for index in range(first, PACING_SLOTS, period):
+            # A new list: the wheel may be going through the old one.
+            self._pacing[index] = [other for other in self._pacing[index] if other is not stream]
 
     def schedule(self, duty: Duty, within: int, after: int = 1) -> None:
         """Has `duty` run once in the emptiest of the ticks `after` … `within` from now.
 
-        Only every fifth tick is looked at where there is one: duties that follow each other find
-        the processor's caches warm, which halves what they cost, and the wheel wakes less often.
         A duty waits for one tick only: an earlier plan is dropped.
         """
-        first, last = self.tick + after, self.tick + within
-        ticks = range(-(-first // DUTY_GRAIN) * DUTY_GRAIN, last + 1, DUTY_GRAIN)
-        due = min(ticks or (last,), key=lambda at: len(self._duties[at % DUTY_SLOTS]))
-        self._put(duty, due)
+        self._put(duty, self._emptiest(self._duties, self.tick + after, self.tick + within))
 
     def cancel(self, duty: Duty) -> None:
         """Drops the plan of this duty."""
@@ -128,6 +124,13 @@ class Wheel:
             duties = self._duties[tick % DUTY_SLOTS]
             if duties:
                 self._run(duties, tick)
+
+    @staticmethod
+    def _emptiest(ring: Sequence[Sized], first: int, last: int) -> int:
+        """The tick from `first` to `last` whose slot in `ring` holds the least, one of the grain
+        where there is one."""
+        ticks = range(-(-first // GRAIN) * GRAIN, last + 1, GRAIN)
+        return min(ticks or (last,), key=lambda tick: len(ring[tick % len(ring)]))
 
     def _step(self, streams: list[Stream], tick: int) -> None:
         over = None
