@@ -274,11 +274,11 @@ def _keep(greeting: Greeting, config: Config, mailbox: Mailbox, case: Case, forc
     print(f"{_relative(path, config)}: {terminal.length(greeting.seconds)}, at the usual level")
     for remark in greeting.remarks:
         print(f"note: {remark}")
-    own: Mapping[str, Path | None] = dict(mailbox.greeting)
+    own: Mapping[str, object] = dict(mailbox.greeting)
     if own.get(case.value) == path:
         print(f"{config.path} names it already: reload sipmail (SIGHUP), and callers hear it")
         return
-    files = {one: file for one in Case if (file := own.get(one.value)) is not None}
+    files = {one: file for one in Case if isinstance(file := own.get(one.value), Path)}
     files[case] = path
     print(f"To use it, write in {config.path}, and reload sipmail (SIGHUP):\n")
     print("\n".join(_yaml(mailbox, files, config)))
@@ -300,9 +300,12 @@ def _yaml(mailbox: Mailbox, files: Mapping[Case, Path], config: Config) -> Itera
     yield "mailboxes:"
     yield f"  {scalar(mailbox.key)}:"
     written = {case: scalar(_relative(files[case], config)) for case in Case if case in files}
-    if list(written) == [Case.DEFAULT]:
+    others = [key for key, value in mailbox.greeting if value is not None and key not in written]
+    if list(written) == [Case.DEFAULT] and not others:
         yield f"    greeting: {written[Case.DEFAULT]}"
         return
     yield "    greeting:"
     for case, path in written.items():
         yield f"      {case.value}: {path}"
+    for key in others:
+        yield f"      # {key}: stays as it is"

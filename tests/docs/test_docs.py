@@ -1,0 +1,147 @@
+"""The documents say what is so: links lead somewhere, commands exist, YAML loads, log lines are
+those of the program, and the reference of the configuration is that of its model."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from sipmail.cli import app
+from sipmail.config.loader import load
+from tests.support.agent import configuration, merged
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = sorted((ROOT / "docs").glob("*.md"))
+OURS = [
+    ROOT / "docs" / f"{name}.md"
+    for name in (
+        *("start", "zacznij", "greetings", "email", "good-practice", "troubleshooting", "privacy"),
+    )
+]
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", path.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def name(path: Path) -> str:
+    return path.name
+
+
+def test_the_reference_is_up_to_date() -> None:
+    tool = ROOT / "tools" / "make_configuration_reference.py"
+    done = subprocess.run(
+        [sys.executable, str(tool), "--check"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{done.stderr}python tools/{tool.name} writes it anew"
+
+
+@pytest.mark.parametrize("path", DOCS, ids=name)
+def test_links_lead_to_files(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
+        if not target.startswith(("http:", "https:")):
+            assert (path.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("path", OURS, ids=name)
+def test_lines_are_short_enough_for_an_editor(path: Path) -> None:
+    in_block = False
+    for line in path.read_text().splitlines():
+        in_block ^= line.startswith("```")
+        if not in_block and not line.startswith("|"):
+            assert len(line) <= 112, line
+
+
+# Commands
+
+
+def commands(path: Path) -> Iterator[list[str]]:
+    """Every call of sipmail in a document: in shell blocks and in code within a sentence."""
+    text = path.read_text()
+    shell = "\n".join(blocks(path, "sh")).replace("\\\n", " ")
+    inline = re.findall(r"`(sipmail [^`]+)`", re.sub(r"^```.*?^```$", "", text, flags=re.S | re.M))
+    for line in [*shell.splitlines(), *inline]:
+        if found := re.match(r"\s*(?:\S*/)?sipmail (?!.*=)(.*?)(?:\s+#.*| > .*)?$", line):
+            yield shlex.split(found[1])
+
+
+@pytest.mark.parametrize("path", OURS, ids=name)
+def test_commands_and_options_exist(path: Path) -> None:
+    for words in commands(path):
+        if words[0] == "--version":
+            continue
+        command: Any = typer.main.get_command(app)
+        while words and hasattr(command, "commands"):
+            if words[0] not in command.commands:
+                break
+            command = command.commands[words.pop(0)]
+        assert command.name != "sipmail", words
+        known = {option for parameter in command.params for option in parameter.opts}
+        known |= {option for one in command.params for option in one.secondary_opts}
+        for word in words:
+            if word.startswith("-") and word != "-":
+                assert word.partition("=")[0] in {*known, "--help", "-h"}, (command.name, word)
+
+
+# Configuration
+
+
+@pytest.mark.parametrize("path", OURS, ids=name)
+def test_pieces_of_configuration_load(path: Path, tmp_path: Path) -> None:
+    for piece in blocks(path, "yaml"):
+        written = yaml.safe_load(piece)
+        base = configuration(tmp_path)
+        base["users"] |= {"anna": "anna@example.com", "jan": "jan@example.com"}
+        for key in written.get("mailboxes", {}):
+            if key not in base["mailboxes"]:
+                base["mailboxes"][key] = {"emails": ["office@example.com"]}
+        for sound in re.findall(r"greetings/\S+\.wav", piece):
+            (tmp_path / sound).parent.mkdir(exist_ok=True)
+            (tmp_path / sound).touch()
+        file = tmp_path / "sipmail.yaml"
+        file.write_text(yaml.safe_dump(merged(base, written), allow_unicode=True))
+        load(file)
+
+
+# Log lines
+
+
+def printed() -> list[re.Pattern[str]]:
+    """What sipmail can print, from its source: every text, with a gap where values come."""
+    found = []
+    for path in (ROOT / "sipmail").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                parts = re.split(r"%(?:\.\d+)?[sdfgr]", node.value)
+            elif isinstance(node, ast.JoinedStr):
+                parts = "".join(
+                    str(one.value) if isinstance(one, ast.Constant) else "\0" for one in node.values
+                ).split("\0")
+            else:
+                continue
+            # Of a line that is mostly gap it cannot be said whether it is this one.
+            if sum(len(re.findall(r"\w", part)) for part in parts) >= 4:
+                found.append(re.compile(".*".join(map(re.escape, parts)), re.DOTALL))
+    return found
+
+
+def test_log_lines_are_those_of_the_program() -> None:
+    patterns = printed()
+    lines = [
+        line
+        for block in blocks(ROOT / "docs" / "troubleshooting.md", "log")
+        for line in block.splitlines()
+    ]
+    assert len(lines) > 15
+    unknown = [line for line in lines if not any(pattern.fullmatch(line) for pattern in patterns)]
+    assert unknown == []
