@@ -36,7 +36,7 @@ from tests.e2e.telephone import (
 )
 from tests.support.agent import Agent, configuration
 from tests.support.caller import Call, Caller, CallFailed
-from tests.support.rtp import RATE, digit
+from tests.support.rtp import PCMU, RATE, SILENCE, digit
 from tests.support.smtp import SmtpServer
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
@@ -248,6 +248,17 @@ def test_hanging_up_during_the_greeting_is_a_missed_call(office: Office, phone: 
     call.wait_heard(20)
     call.hang_up()
     missed(office, phone)
+
+
+def test_saying_nothing_after_the_beep_is_a_missed_call(office: Office, phone: Caller) -> None:
+    call = office.dial(phone)
+    call.send(message(SILENCE[PCMU] * RATE))
+    call.hang_up()
+    missed(office, phone)
+    # The recording stays for a while all the same.
+    wait_settled(office.agent, call.call_id)
+    (name,) = facts(office.agent, call.call_id)
+    assert (office.agent.spool / "done" / name / "audio.rtp").stat().st_size > RATE
 
 
 def test_a_mailbox_may_do_without_missed_calls(office: Office, phone: Caller) -> None:
