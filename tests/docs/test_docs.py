@@ -130,7 +130,7 @@ def printed() -> list[re.Pattern[str]]:
             else:
                 continue
             # Of a line that is mostly gap it cannot be said whether it is this one.
-            if sum(len(re.findall(r"\w", part)) for part in parts) >= 4:
+            if sum(len(re.findall(r"\w", part)) for part in parts) >= 8:
                 found.append(re.compile(".*".join(map(re.escape, parts)), re.DOTALL))
     return found
 
