@@ -116,6 +116,7 @@ class Registration:
         self._redirected: str | None = None
         self._redirects = 0
         self._challenges = 0
+        self._answered: set[int] = set()
         self._moved = False
         self._home: frozenset[str] = frozenset()
         self._hops: list[Hop] = []
@@ -246,6 +247,7 @@ class Registration:
     def _try_next(self, now: float) -> None:
         self.hop = self._untried.pop(0)
         self._challenges = 0
+        self._answered.clear()
         self._moved = False
         self.phase = RegistrationPhase.REGISTERING
         self._register(now)
@@ -332,7 +334,9 @@ class Registration:
             return False
         self._challenges += 1
         name = "Proxy-Authorization" if status == 407 else "Authorization"
-        answered = name in transaction.request.headers
+        # A nonce from before says nothing about the password: the registrar may be another one.
+        answered = name in transaction.request.headers and status in self._answered
+        self._answered.add(status)
         return self._digest.challenged(status, response.headers, answered=answered)
 
     def _takes_longer(self, response: Response) -> bool:
@@ -362,6 +366,7 @@ class Registration:
         hop, address = self.hop, self.address
         assert hop is not None  # it has answered
         assert address is not None  # it is in the Contact
+        self._answered.clear()
         self._bound = self._asked[:1]
         seen = learned(response)
         if hop.transport != "udp" and address.port and seen and seen[0] == address.host:

@@ -107,3 +107,42 @@ def test_an_icmp_error_moves_at_once() -> None:
     world._carry_out(world.endpoint.transport_failed(BEST, world.now))
     world.run(40)
     assert world.where == NEXT
+
+
+def test_a_registrar_that_does_not_know_the_nonce_of_another_one_is_answered_anew() -> None:
+    numbers = count(1)
+    trunk = Trunk("pbx", "sip:example.com", "200", password="secret", keepalive=0)
+    endpoint = Endpoint([trunk], tokens=lambda: f"t{next(numbers)}", jitter=lambda: 0.5)
+    sent: list[Request] = []
+
+    def register(actions: list[Action]) -> None:
+        for action in actions:
+            if isinstance(action, Resolve):
+                register(endpoint.resolved("pbx", [BEST], US, 0.0))
+            elif isinstance(action, Send):
+                request = parse(action.data)
+                assert isinstance(request, Request)
+                sent.append(request)
+
+    def respond(status: int, *headers: tuple[str, str]) -> list[Action]:
+        answer = response_to(sent[-1], status, headers=headers, to_tag="r")
+        return endpoint.receive(bytes(answer), BEST, US, 0.0)
+
+    def challenge(nonce: str) -> tuple[str, str]:
+        return "WWW-Authenticate", f'Digest realm="example.com", nonce="{nonce}", qop="auth"'
+
+    register(endpoint.start(0.0))
+    register(respond(401, challenge("of-the-first")))
+    register(respond(200, ("Expires", "300")))
+    deadline = endpoint.deadline
+    assert deadline is not None
+    endpoint.timer(deadline - 1)
+    while len(sent) < 3:
+        deadline = endpoint.deadline
+        assert deadline is not None
+        register(endpoint.timer(deadline))
+    assert 'nonce="of-the-first"' in (sent[-1].headers.get("Authorization") or "")
+    register(respond(401, challenge("of-the-second")))
+    assert 'nonce="of-the-second"' in (sent[-1].headers.get("Authorization") or "")
+    refused = respond(401, challenge("of-the-second-again"))
+    assert any(isinstance(one, RegistrationFailed) and one.status == 401 for one in refused)
