@@ -37,6 +37,7 @@ app = typer.Typer(
 class Case(StrEnum):
     """The cases that a mailbox may have a greeting for; the values are its keys."""
 
+    TEMPORARY = "temporary"
     DEFAULT = "default"
     BUSY = "busy"
     NO_ANSWER = "no_answer"
@@ -48,6 +49,10 @@ MailboxOption = Annotated[
     str, typer.Option("--mailbox", "-m", metavar="KEY", help="The mailbox that it is for.")
 ]
 CaseOption = Annotated[Case, typer.Option("--case", help="When it is to be heard.")]
+UntilOption = Annotated[
+    str | None,
+    typer.Option(metavar="DAY", help="For --case temporary: the last day, like 2026-12-27."),
+]
 ForceOption = Annotated[
     bool, typer.Option("--force", help="Write over a greeting that is there already.")
 ]
@@ -116,6 +121,7 @@ def import_greeting(
     file: Annotated[Path, typer.Argument(help="A sound file: WAV, MP3, FLAC, Ogg, Opus …")],
     mailbox: MailboxOption,
     case: CaseOption = Case.DEFAULT,
+    until: UntilOption = None,
     trim: TrimOption = True,
     force: ForceOption = False,
     config: ConfigOption = None,
@@ -124,8 +130,8 @@ def import_greeting(
     from sipmail.audio.greeting import read
 
     settings = read_config(config or context.obj)
-    box = _mailbox(settings, mailbox)
-    _keep(read(file, trim=trim), settings, box, case, force)
+    place = _place(settings, mailbox, case, until)
+    _keep(read(file, trim=trim), settings, place, force)
 
 
 @app.command(
@@ -137,6 +143,7 @@ def say(
     text: Annotated[str, typer.Argument(help="What is to be said; - reads it from stdin.")],
     mailbox: MailboxOption,
     case: CaseOption = Case.DEFAULT,
+    until: UntilOption = None,
     language: Annotated[
         str | None, typer.Option(help="Of the text; without it the mailbox's.", metavar="pl|en|…")
     ] = None,
@@ -156,33 +163,57 @@ def say(
     from sipmail.cli import speech
 
     settings = read_config(config or context.obj)
-    box = _mailbox(settings, mailbox)
+    place = _place(settings, mailbox, case, until)
     words = (sys.stdin.read() if text == "-" else text).strip()
     if not words:
         fail("there is nothing to say: the text is empty", WRONG_USE)
     with TemporaryDirectory(prefix="sipmail-") as folder:
         file = Path(folder) / "spoken.wav"
-        speech.speak(words, language or box.language, command or speech.installed(), file)
+        speech.speak(words, language or place.mailbox.language, command or speech.installed(), file)
         greeting = read(file)
-    _keep(greeting, settings, box, case, force)
+    _keep(greeting, settings, place, force)
 
 
-def _mailbox(config: Config, key: str) -> Mailbox:
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a new greeting is to be heard."""
+
+    mailbox: Mailbox
+    case: Case
+    until: str | None
+
+    @property
+    def name(self) -> str:
+        """Of its file."""
+        key, case = self.mailbox.key, self.case
+        return key if case is Case.DEFAULT else f"{key}-{case.value.replace('_', '-')}"
+
+
+def _place(config: Config, key: str, case: Case, until: str | None) -> _Place:
     box = config.mailboxes.get(key)
     if box is None:
         fail(f"there is no mailbox {key!r}: there are {', '.join(config.mailboxes)}", WRONG_USE)
-    return box
+    if (case is Case.TEMPORARY) != (until is not None):
+        fail("a temporary greeting has an end: --case temporary --until 2026-12-27", WRONG_USE)
+    if until is not None:
+        from sipmail.config.values import parse_until
+
+        try:
+            parse_until(until)
+        except ValueError as error:
+            fail(f"--until: {error}", WRONG_USE)
+    return _Place(box, case, until)
 
 
 # What is played
 
 
 def _lines(config: Config, now: datetime) -> Iterable[_Line]:
+    """Each mailbox, and its cases: as they are heard once a temporary greeting is over."""
     from sipmail.voicemail.greeting import choose
     from sipmail.voicemail.reason import Reason
 
     reasons = {
-        Case.DEFAULT: Reason.UNKNOWN,
         Case.BUSY: Reason.BUSY,
         Case.NO_ANSWER: Reason.NO_ANSWER,
         Case.UNAVAILABLE: Reason.UNAVAILABLE,
@@ -190,27 +221,31 @@ def _lines(config: Config, now: datetime) -> Iterable[_Line]:
     known: dict[Path, tuple[float | None, str]] = {}
     for mailbox in config.mailboxes.values():
         closed = _is_closed(mailbox, now, config.country)
+        temporary = choose(mailbox, Reason.UNKNOWN, now, config.country).case == "temporary"
+        usual = mailbox.model_copy(
+            update={"greeting": mailbox.greeting.model_copy(update={"temporary": None})}
+        )
         for case in Case:
-            if case is Case.CLOSED:
+            if case is Case.TEMPORARY:
+                if not temporary:
+                    continue
+                choice = choose(mailbox, Reason.UNKNOWN, now, config.country)
+            elif case is Case.CLOSED:
                 if mailbox.hours is None:
                     continue
-                shut = mailbox.model_copy(update={"hours": "off"})
+                shut = usual.model_copy(update={"hours": "off"})
                 choice = choose(shut, Reason.UNKNOWN, now, config.country)
             else:
-                open_ = mailbox.model_copy(update={"hours": None})
-                choice = choose(open_, reasons[case], now, config.country)
+                always = usual.model_copy(update={"hours": None})
+                reason = reasons.get(case, Reason.UNKNOWN)
+                choice = choose(always, reason, now, config.country)
             if choice.path not in known:
                 known[choice.path] = _measured(choice.path)
             seconds, problem = known[choice.path]
+            heard = case is Case.TEMPORARY or (not temporary and (case is Case.CLOSED) == closed)
             yield _Line(
-                mailbox.key,
-                case,
-                choice.path,
-                choice.built_in,
-                (case is Case.CLOSED) == closed,
-                choice.why,
-                seconds,
-                problem,
+                *(mailbox.key, case, choice.path, choice.built_in, heard),
+                *(choice.why, seconds, problem),
             )
 
 
@@ -266,22 +301,21 @@ def _relative(path: Path, config: Config) -> str:
 # What is new
 
 
-def _keep(greeting: Greeting, config: Config, mailbox: Mailbox, case: Case, force: bool) -> None:
+def _keep(greeting: Greeting, config: Config, place: _Place, force: bool) -> None:
     """Writes the greeting beside the configuration and prints what to write there."""
-    name = mailbox.key if case is Case.DEFAULT else f"{mailbox.key}-{case.value.replace('_', '-')}"
-    path = config.path.absolute().parent / "greetings" / f"{name}.wav"
+    path = config.path.absolute().parent / "greetings" / f"{place.name}.wav"
     _write(path, greeting.wav(), force)
     print(f"{_relative(path, config)}: {terminal.length(greeting.seconds)}, at the usual level")
     for remark in greeting.remarks:
         print(f"note: {remark}")
-    own: Mapping[str, object] = dict(mailbox.greeting)
-    if own.get(case.value) == path:
+    own: Mapping[str, object] = dict(place.mailbox.greeting)
+    if own.get(place.case.value) == path:
         print(f"{config.path} names it already: reload sipmail (SIGHUP), and callers hear it")
         return
     files = {one: file for one in Case if isinstance(file := own.get(one.value), Path)}
-    files[case] = path
+    files[place.case] = path
     print(f"To use it, write in {config.path}, and reload sipmail (SIGHUP):\n")
-    print("\n".join(_yaml(mailbox, files, config)))
+    print("\n".join(_yaml(place, files, config)))
 
 
 def _write(path: Path, data: bytes, force: bool) -> None:
@@ -296,16 +330,21 @@ def _write(path: Path, data: bytes, force: bool) -> None:
         fail(f"{path} cannot be written: {error.strerror}")
 
 
-def _yaml(mailbox: Mailbox, files: Mapping[Case, Path], config: Config) -> Iterable[str]:
+def _yaml(place: _Place, files: Mapping[Case, Path], config: Config) -> Iterable[str]:
     yield "mailboxes:"
-    yield f"  {scalar(mailbox.key)}:"
+    yield f"  {scalar(place.mailbox.key)}:"
     written = {case: scalar(_relative(files[case], config)) for case in Case if case in files}
-    others = [key for key, value in mailbox.greeting if value is not None and key not in written]
+    others = [
+        key for key, value in place.mailbox.greeting if value is not None and key not in written
+    ]
     if list(written) == [Case.DEFAULT] and not others:
         yield f"    greeting: {written[Case.DEFAULT]}"
         return
     yield "    greeting:"
     for case, path in written.items():
-        yield f"      {case.value}: {path}"
+        if case is Case.TEMPORARY:
+            yield f'      temporary: {{file: {path}, until: "{place.until}"}}'
+        else:
+            yield f"      {case.value}: {path}"
     for key in others:
         yield f"      # {key}: stays as it is"

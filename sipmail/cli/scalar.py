@@ -24,9 +24,10 @@ def scalar(text: str) -> str:
 def _reads_as(text: str) -> bool:
     """Whether YAML reads `text` as it is, after a key and in a list on one line."""
     try:
-        return yaml.safe_load(f"- {text}\n- [{text}]\n- x: {text}") == [text, [text], {"x": text}]
+        read = yaml.safe_load(f"- {text}\n- [{text}]\n- x: {text}")
     except yaml.YAMLError:
         return False
+    return bool(read == [text, [text], {"x": text}])
 
 
 def flow(texts: list[str]) -> str:

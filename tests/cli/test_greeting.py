@@ -119,6 +119,55 @@ def test_what_is_printed_switches_it_on(site: Site, sipmail: Sipmail) -> None:
     assert "names it already: reload sipmail" in again.out
 
 
+def test_a_temporary_greeting(site: Site, sipmail: Sipmail) -> None:
+    Path("old.wav").write_bytes(BUSY.read_bytes())
+    site(**sales(greeting="old.wav"))
+    result = sipmail(
+        *("greeting", "import", BUSY, "-m", "sales", "--case", "temporary"),
+        *("--until", "2999-12-27"),
+    )
+    assert result.status == 0
+    written = yaml.safe_load(result.out.partition(":\n\n")[2])
+    greeting = written["mailboxes"]["sales"]["greeting"]
+    assert greeting == {
+        "temporary": {"file": "greetings/sales-temporary.wav", "until": "2999-12-27"},
+        "default": "old.wav",
+    }
+    site(**sales(greeting=greeting))
+    now = {
+        line["case"]: (Path(line["file"]).name, line["now"])
+        for line in json.loads(sipmail("greeting", "list", "--json").out)
+    }
+    assert now["temporary"] == ("sales-temporary.wav", True)
+    assert now["default"] == ("old.wav", False)
+    another = sipmail("greeting", "import", BUSY, "-m", "sales", "--case", "busy")
+    assert "      # temporary: stays as it is\n" in another.out
+    greeting["temporary"]["until"] = "2020-01-01"
+    site(**sales(greeting=greeting))
+    over = json.loads(sipmail("greeting", "list", "--json").out)
+    assert [line["case"] for line in over if line["now"]] == [
+        *("default", "busy", "no_answer", "unavailable")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (("--case", "temporary"), "a temporary greeting has an end"),
+        (("--until", "2026-12-27"), "a temporary greeting has an end"),
+        (("--case", "temporary", "--until", "Friday"), "--until: 'Friday' is no date"),
+    ],
+)
+def test_when_a_temporary_greeting_ends(
+    site: Site, sipmail: Sipmail, options: tuple[str, ...], why: str
+) -> None:
+    site()
+    result = sipmail("greeting", "import", BUSY, "-m", "sales", *options)
+    assert result.status == 2
+    assert why in result.err
+    assert not Path("greetings").exists()
+
+
 def test_callers_hear_the_file_as_it_is(tmp_path: Path) -> None:
     greeting = read(BUSY)
     file = tmp_path / "imported.wav"

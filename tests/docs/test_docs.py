@@ -116,23 +116,38 @@ def test_pieces_of_configuration_load(path: Path, tmp_path: Path) -> None:
 # Log lines
 
 
-def printed() -> list[re.Pattern[str]]:
-    """What sipmail can print, from its source: every text, with a gap where values come."""
-    found = []
+def texts() -> Iterator[tuple[list[str], int]]:
+    """Every text of the source, split where values come, and how many letters it must have: what
+    is mostly gap could be any line, but for the texts that are surely logged."""
     for path in (ROOT / "sipmail").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        tree = ast.parse(path.read_text())
+        logged = {
+            id(node.args[0])
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and isinstance(node.func.value, ast.Name)
+            and node.func.value.id == "log"
+            and node.args
+        }
+        for node in ast.walk(tree):
+            least = 4 if id(node) in logged else 8
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                parts = re.split(r"%(?:\.\d+)?[sdfgr]", node.value)
+                yield re.split(r"%(?:\.\d+)?[sdfgr]", node.value), least
             elif isinstance(node, ast.JoinedStr):
-                parts = "".join(
+                values = (
                     str(one.value) if isinstance(one, ast.Constant) else "\0" for one in node.values
-                ).split("\0")
-            else:
-                continue
-            # Of a line that is mostly gap it cannot be said whether it is this one.
-            if sum(len(re.findall(r"\w", part)) for part in parts) >= 8:
-                found.append(re.compile(".*".join(map(re.escape, parts)), re.DOTALL))
-    return found
+                )
+                yield "".join(values).split("\0"), least
+
+
+def printed() -> list[re.Pattern[str]]:
+    """What sipmail can print, from its source."""
+    return [
+        re.compile(".*".join(map(re.escape, parts)), re.DOTALL)
+        for parts, least in texts()
+        if sum(len(re.findall(r"\w", part)) for part in parts) >= least
+    ]
 
 
 def test_log_lines_are_those_of_the_program() -> None:
