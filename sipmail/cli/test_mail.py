@@ -75,7 +75,7 @@ def _sample(config: Config, mailbox: Mailbox) -> Envelope:
     message = replace(_message(config, mailbox), duration=audio.duration)
     data = compose(message, mailbox, config, audio, to)
     addresses = tuple(address.email for address in to)
-    return Envelope(message.id, config.mail.from_.email, addresses, data)
+    return Envelope(message.id, config.mail.sender, addresses, data)
 
 
 def _message(config: Config, mailbox: Mailbox) -> Message:

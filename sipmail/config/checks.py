@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from sipmail.config import tree
-from sipmail.config.model import Limits, Mail, Mailbox, Rtp, Sip, Trunk
+from sipmail.config.model import Limits, Mail, Mailbox, OAuth, Rtp, Sip, Smtp, Trunk
 from sipmail.config.suggest import did_you_mean
 from sipmail.config.values import Network, format_duration
 
@@ -149,12 +150,34 @@ def _mail(sections: Sections) -> Iterator[Finding]:
             yield Finding(("mail",), text)
         return
     path = ("mail", "smtp")
+    oauth = smtp.oauth
+    if oauth is not None:
+        yield from _oauth(smtp, oauth)
+        return
     if smtp.username is not None and smtp.password is None:
         yield Finding((*path, "username"), "a login needs both: write password: too")
     if smtp.password is not None and smtp.username is None:
         yield Finding((*path, "password"), "a login needs both: write username: too")
     if smtp.password is not None and smtp.security == "none" and smtp.host not in _LOOPBACK:
         text = "the password would cross the network in the clear: write starttls or tls"
+        yield Finding((*path, "security"), text, warning=True)
+
+
+def _oauth(smtp: Smtp, oauth: OAuth) -> Iterator[Finding]:
+    path = ("mail", "smtp")
+    if smtp.username is None:
+        yield Finding((*path, "oauth"), "a login needs the account too: write username: in smtp")
+    if smtp.password is not None:
+        yield Finding((*path, "password"), "the login is by oauth: remove password:")
+    if (oauth.tenant is None) == (oauth.token_url is None):
+        text = "write either tenant: (Microsoft 365) or token_url: (others)"
+        yield Finding((*path, "oauth"), text)
+    where = urlsplit(oauth.endpoint)
+    if where.scheme == "http" and where.hostname not in _LOOPBACK:
+        text = "the secret would cross the network in the clear: write https"
+        yield Finding((*path, "oauth", "token_url"), text, warning=True)
+    if smtp.security == "none" and smtp.host not in _LOOPBACK:
+        text = "the token would cross the network in the clear: write starttls or tls"
         yield Finding((*path, "security"), text, warning=True)
 
 

@@ -211,6 +211,11 @@ Ports = Annotated[
     BeforeValidator(values.parse_port_range),
     WithJsonSchema({"type": "string", "pattern": r"^\s*[0-9]{1,5}\s*-\s*[0-9]{1,5}\s*$"}),
 ]
+Url = Annotated[
+    str,
+    BeforeValidator(values.parse_url),
+    WithJsonSchema({"type": "string", "pattern": "^https?://"}),
+]
 Host = Annotated[str, BeforeValidator(values.parse_host), _TEXT_SCHEMA]
 IpAddress = Annotated[str, BeforeValidator(values.parse_ip_address), _TEXT_SCHEMA]
 HttpAddress = Annotated[

@@ -57,6 +57,7 @@ from sipmail.config.fields import (
     Text,
     TimeZone,
     Until,
+    Url,
     Workers,
     surroundings,
 )
@@ -233,6 +234,33 @@ class Rtp(Section):
     )
 
 
+class OAuth(Section):
+    """A login without password (XOAUTH2, client credentials): Microsoft 365 takes no other."""
+
+    tenant: Text | None = Field(
+        default=None, description="Microsoft 365: the directory (tenant) ID or domain"
+    )
+    token_url: Url | None = Field(
+        default=None, description="elsewhere: the address that gives out tokens"
+    )
+    client_id: Text = Field(
+        description="the application (client) ID", examples=["00000000-0000-0000-0000-000000000000"]
+    )
+    client_secret: Secret = Field(
+        description="the application's secret", examples=["${OAUTH_SECRET}"]
+    )
+    scope: Text = Field(
+        default="https://outlook.office365.com/.default", description="what the token is for"
+    )
+
+    @property
+    def endpoint(self) -> str:
+        """The address that gives out tokens."""
+        if self.token_url is not None:
+            return self.token_url
+        return f"https://login.microsoftonline.com/{self.tenant}/oauth2/v2.0/token"
+
+
 class Smtp(Section):
     """The server that takes the e-mails."""
 
@@ -251,6 +279,9 @@ class Smtp(Section):
         default=None, description="for the login; without it there is none"
     )
     password: Secret | None = Field(default=None, description="for the login")
+    oauth: OAuth | None = Field(
+        default=None, description="a login by token in place of the password"
+    )
     timeout: Duration = Field(default=30.0, gt=0, description="for each answer of the server")
 
     def model_post_init(self, context: Any, /) -> None:
@@ -266,12 +297,20 @@ class Mail(Section):
         description="the sender of every e-mail",
         examples=["Voicemail <voicemail@example.com>"],
     )
+    envelope_from: Email | None = Field(
+        default=None, description="where bounces go; without it the address in from"
+    )
     smtp: Smtp | None = Field(default=None, description="without it the e-mails go to maildir")
     maildir: Folder | None = Field(default=None, description="a Maildir that takes the e-mails")
     admin: Email | None = Field(
         default=None,
         description="told when a message cannot be delivered or a trunk stays unregistered",
     )
+
+    @property
+    def sender(self) -> str:
+        """The address in the envelope."""
+        return self.envelope_from or self.from_.email
 
 
 class Limits(Section):
@@ -505,6 +544,7 @@ __all__ = [
     "Mail",
     "Mailbox",
     "Member",
+    "OAuth",
     "PortRange",
     "Record",
     "Rtp",

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 Network = IPv4Network | IPv6Network
 Transport = Literal["udp", "tcp", "tls"]
@@ -292,6 +293,20 @@ def parse_email(value: object) -> str:
     if not _is_host_name(ascii_domain) or ascii_domain.endswith("."):
         raise ValueError(f"{domain!r} is no domain: write it like name@example.com")
     return f"{local}@{ascii_domain}"
+
+
+def parse_url(value: object) -> str:
+    """`https://example.com/path`; http only for what is asked of this machine itself."""
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            parts = urlsplit(text)
+            known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            known = False
+        if known and text.isascii() and not re.search(r"[\s\x00-\x1f]", text):
+            return text
+    raise ValueError(f"{_shown(value)} is no address: write it like https://example.com/path")
 
 
 def _port(text: str) -> int:

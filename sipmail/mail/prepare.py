@@ -179,7 +179,7 @@ def _addressed(message: Message, wanted: tuple[Address, ...], config: Config) ->
 
 
 def _envelope(message: Message, config: Config, data: bytes) -> Envelope:
-    return Envelope(message.id, config.mail.from_.email, message.delivery.waiting(), data)
+    return Envelope(message.id, config.mail.sender, message.delivery.waiting(), data)
 
 
 def _must_save(spool: Spool, message: Message, on_disk: Message) -> None:

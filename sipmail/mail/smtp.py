@@ -1,4 +1,6 @@
-"""Delivery over SMTP (RFC 5321) with smtplib: STARTTLS (RFC 3207), TLS (RFC 8314), AUTH (RFC 4954).
+"""Delivery over SMTP (RFC 5321) with smtplib: STARTTLS (RFC 3207), TLS (RFC 8314), AUTH (RFC 4954),
+XOAUTH2 (see `oauth`), SMTPUTF8 (RFC 6531) and delivery status notifications (RFC 3461) where the
+server has them.
 
 Rules
 - A connection serves many messages; `close` says QUIT. The server may have hung up meanwhile: a
@@ -23,14 +25,18 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from sipmail.config.model import Smtp
+from sipmail.config.model import OAuth, Smtp
+from sipmail.errors import DeliveryError
 from sipmail.mail.deliver import Envelope, Outcome, one_line, same_for_all
+from sipmail.mail.oauth import Tokens, xoauth2
 
 log = logging.getLogger(__name__)
 
 _AUTHENTICATION = (530, 534, 535, 538)
 _CLOSING = 421
 _QUIT_SECONDS = 2.0
+_NOTIFY = ("NOTIFY=FAILURE,DELAY",)
+"""Nobody is told of success: the server's 250 is enough."""
 _CHUNK = 1 << 16
 _LAST_ANSWER = 20
 """How many times longer than for another answer the one to the data is waited for: whoever gives
@@ -52,6 +58,7 @@ class SmtpDelivery:
         self._settings = settings
         self._server: smtplib.SMTP | None = None
         self._secrets = _secrets(settings)
+        self._tokens = None if settings.oauth is None else _tokens(settings.oauth)
 
     def send(self, envelope: Envelope) -> dict[str, Outcome]:
         """Hands `envelope` over; one outcome for each of its recipients."""
@@ -112,7 +119,7 @@ class SmtpDelivery:
                 answer = "the server does not take addresses with other than ASCII letters"
                 outcomes[address] = Outcome(False, False, answer)
                 continue
-            code, text = server.rcpt(address)
+            code, text = server.rcpt(address, _NOTIFY if server.has_extn("dsn") else ())
             outcomes[address] = self._outcome(code, text)
             if outcomes[address].ok:
                 accepted.append(address)
@@ -133,6 +140,8 @@ class SmtpDelivery:
             options.append(f"SIZE={len(envelope.data)}")
         if server.has_extn("8bitmime") and not envelope.data.isascii():
             options.append("BODY=8BITMIME")
+        if server.has_extn("dsn"):
+            options += ["RET=HDRS", f"ENVID={_xtext(envelope.key)}"]
         addresses = (envelope.sender, *envelope.recipients)
         if server.has_extn("smtputf8") and not all(address.isascii() for address in addresses):
             server.command_encoding = "utf-8"
@@ -223,6 +232,24 @@ class SmtpDelivery:
             server.ehlo_or_helo_if_needed()
         if settings.username is not None and settings.password is not None:
             server.login(settings.username, settings.password.get_secret_value())
+        elif settings.username is not None and self._tokens is not None:
+            self._login(server, settings.username, self._tokens)
+
+    def _login(self, server: smtplib.SMTP, username: str, tokens: Tokens) -> None:
+        """AUTH XOAUTH2; a refused token is replaced once, since it may have been revoked."""
+        for last in (False, True):
+            try:
+                token = tokens.token()
+            except DeliveryError as error:
+                raise _Refused(Outcome(False, True, one_line(str(error)), server=True)) from None
+            code, text = server.docmd("AUTH", f"XOAUTH2 {xoauth2(username, token)}")
+            if code == 334:  # the reason, in JSON; an empty line asks for the refusal itself
+                code, text = server.docmd("")
+            if code in (235, 503):
+                return
+            tokens.refuse(token)
+            if last or code == _CLOSING:
+                raise smtplib.SMTPAuthenticationError(code, text)
 
     def _reset(self) -> None:
         # RSET keeps the connection for the next message; a server that does not even take that
@@ -288,6 +315,17 @@ def _own_name() -> str:
 
 def _bytes(text: bytes | str) -> bytes:
     return text if isinstance(text, bytes) else text.encode("utf-8", "replace")
+
+
+@functools.cache
+def _tokens(settings: OAuth) -> Tokens:
+    """The tokens of these credentials, the same for every connection."""
+    return Tokens(settings)
+
+
+def _xtext(text: str) -> str:
+    """RFC 3461 section 4: what may stand in a parameter, the rest in hex."""
+    return "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" for c in text)
 
 
 def _secrets(settings: Smtp) -> tuple[str, ...]:

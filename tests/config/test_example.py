@@ -14,7 +14,7 @@ from sipmail.config.loader import load
 from sipmail.config.schema import schema
 
 EXAMPLE = Path(__file__).parents[2] / "sipmail.example.yaml"
-ENVIRONMENT = {"PBX_PASSWORD": "a", "SMTP_PASSWORD": "b"}
+ENVIRONMENT = {"PBX_PASSWORD": "a", "SMTP_PASSWORD": "b", "OAUTH_SECRET": "c"}
 
 
 def example(*, uncommented: bool) -> Any:
@@ -22,7 +22,7 @@ def example(*, uncommented: bool) -> Any:
     text = EXAMPLE.read_text(encoding="utf-8")
     if uncommented:
         text = re.sub(
-            r"(?m)^(\s*)# (?=\s*(- )?[{a-z_]+: |\s*- tls|(greeting|temporary|choice):(\s|$))",
+            r"(?m)^(\s*)# (?=\s*(- )?[{a-z_]+: |\s*- tls|(greeting|temporary|choice|oauth):(\s|$))",
             r"\1",
             text,
         )
@@ -60,6 +60,8 @@ def test_the_example_loads_with_its_comments_taken_out(tmp_path: Path) -> None:
     path = tmp_path / "sipmail.yaml"
     values = example(uncommented=True)
     values["sip"]["trunks"]["carrier"]["password"] = "x"
+    # These stand in place of others.
+    del values["mail"]["smtp"]["password"], values["mail"]["smtp"]["oauth"]["token_url"]
     path.write_text(yaml.safe_dump(values, allow_unicode=True), encoding="utf-8")
     config = load(path, ENVIRONMENT)
     assert [one.transport for one in config.sip.listen] == ["udp", "tcp", "tls", "tls"]

@@ -362,3 +362,19 @@ def test_smtp_goes_before_the_maildir(tmp_path: Path, smtp_server: SmtpServer) -
     )
     with pytest.raises(DeliveryError):
         delivery_for(Mail.model_construct(smtp=None, maildir=None))
+
+
+def test_delivery_status_notifications_where_the_server_has_them(
+    scripted: Callable[..., Scripted], deliver: Callable[..., SmtpDelivery]
+) -> None:
+    hello: Script = [HELLO[0], ("EHLO", "250-scripted\r\n250 DSN")]
+    server = scripted([*hello, *MESSAGE], [*HELLO, *MESSAGE])
+    delivery = deliver(server)
+    assert delivery.send(envelope(ANNA))[ANNA].ok
+    delivery.close()
+    assert delivery.send(envelope(ANNA))[ANNA].ok
+    commands = [line for line in said(server) if line.startswith(("mail", "rcpt"))]
+    assert "ret=hdrs envid=20261123t120000000000-ab" in commands[0]
+    assert commands[1].endswith("notify=failure,delay")
+    assert "envid" not in commands[2]
+    assert "notify" not in commands[3]
