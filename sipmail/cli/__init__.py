@@ -23,6 +23,7 @@ from sipmail.cli import (
     run,
     schema,
     test_mail,
+    trace,
 )
 from sipmail.errors import ConfigError, SipmailError
 
@@ -44,6 +45,7 @@ app.add_typer(messages.app, name="messages")
 app.add_typer(greeting.app, name="greeting")
 app.command("test-mail")(test_mail.test_mail)
 app.command("schema")(schema.schema)
+app.command("trace")(trace.trace)
 
 
 @app.callback(invoke_without_command=True)
