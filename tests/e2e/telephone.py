@@ -39,7 +39,7 @@ DEADLINE = 20.0
 _LAWS = {PCMU: "ul", PCMA: "al"}
 _FIRST_SEQUENCE = 65_500
 _FIRST_TIMESTAMP = 2**32 - 4000
-_TURN = 0.005
+_TURN = 0.01
 
 
 def noise(seconds: float, seed: int) -> bytes:
