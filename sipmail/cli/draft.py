@@ -210,10 +210,10 @@ _PL = {
     "head": "Konfiguracja sipmaila, rozpoczęta przez `sipmail init`. Co jest w niej nie tak, mówi\n"
     "`sipmail check`, z numerem wiersza i kolumny; każdy klucz opisuje docs/configuration.md.\n"
     "Hasła są w plikach obok tego. Numery i kody pisz w cudzysłowie.",
-    "language": "zapowiedzi i e-maile: pl albo en",
+    "language": "język zapowiedzi i e-maili: pl albo en",
     "country": "jak czytać numery krajowe; czyje święta oznacza PH",
-    "timezone": "czasu w e-mailach i godzin otwarcia",
-    "listen": "gdzie sipmail odbiera SIP",
+    "timezone": "strefa czasowa e-maili i godzin otwarcia",
+    "listen": "adresy, na których sipmail odbiera SIP",
     "public_address": "gdy sipmail jest za NAT-em",
     "registrar": "tu sipmail się rejestruje, jak telefon",
     "username": "numer wewnętrzny albo konto",
@@ -225,7 +225,7 @@ _PL = {
     "security": "starttls, tls albo none",
     "maildir": "e-maile trafiają do tego folderu Maildir",
     "admin": "dowie się, gdy coś nie dojdzie lub rejestracja zawiedzie",
-    "spool": "wiadomości w drodze; na trwałym dysku",
+    "spool": "miejsce na wiadomości; na trwałym dysku",
     "keep": "po tym czasie dostarczone wiadomości są usuwane",
     "http": "strona stanu, kontrola działania i metryki",
     "users": "osoby, pod krótkimi nazwami",
@@ -236,5 +236,5 @@ _PL = {
     "hours": "poza nimi: zapowiedź „nieczynne”",
     "greeting": "własne nagranie: `sipmail greeting import`",
     "attachment": "mp3, wav, ulaw, alaw, flac albo opus",
-    "missed_calls": "e-mail także wtedy, gdy nikt nic nie nagrał",
+    "missed_calls": "e-mail także wtedy, gdy dzwoniący nic nie nagrał",
 }

@@ -201,12 +201,14 @@ def _say_what_next(file: Path, answers: Answers) -> None:
 
     words = _PL if answers.language == "pl" else _EN
     print(f"\n{words['next']}:")
-    for command, what in (
-        ("check --online", words["check"]),
-        (f"test-mail {slug(answers.mailbox, 'main')}", words["mail"]),
-        ("run", words["run"]),
-    ):
-        print(f"  {f'sipmail {command}{option}':<34}  {what}")
+    commands = (
+        (f"sipmail check --online{option}", words["check"]),
+        (f"sipmail test-mail {slug(answers.mailbox, 'main')}{option}", words["mail"]),
+        (f"sipmail run{option}", words["run"]),
+    )
+    width = max(len(command) for command, _ in commands)
+    for command, what in commands:
+        print(f"  {command:<{width}}  {what}")
 
 
 _EN = {
