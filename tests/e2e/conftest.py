@@ -132,6 +132,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
         mailboxes={
             "sales": {"numbers": ["201"], "greeting": short, "record": {**PLAIN}},
             "ringing": {**common, "name": "Ringing", "numbers": ["202"], "answer_after": "60s"},
+            "patient": {**common, "name": "Patient", "numbers": ["207"], "answer_after": "1s"},
             "silence": {
                 **common,
                 "name": "Silence",

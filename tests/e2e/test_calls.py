@@ -213,6 +213,17 @@ def test_a_new_media_address_is_followed(office: Office, phone: Caller) -> None:
     same(recording(office.mail(phone.user)), decoded(first + second))
 
 
+def test_a_call_rings_before_it_is_answered(office: Office, phone: Caller) -> None:
+    begun = time.monotonic()
+    call = phone.invite("207")
+    assert call.wait(lambda: 180 in call.provisional, 5)
+    assert call.status is None
+    call.wait_answer()
+    assert time.monotonic() - begun >= 1.0
+    call.hang_up()
+    missed(office, phone)
+
+
 # --- calls without a message -----------------------------------------------------------------
 
 

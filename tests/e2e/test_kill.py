@@ -156,6 +156,30 @@ def test_the_media_worker_killed_alone(
             assert len(mails_from(smtp_server, one.user)) == 1
 
 
+def test_one_of_two_media_workers_killed_leaves_the_calls_of_the_other(
+    agent: StartAgent, smtp_server: SmtpServer, tmp_path: Path
+) -> None:
+    running = agent(smtp=smtp_server, **short_sections(tmp_path, rtp={"workers": 2}))
+    with Party(running, 4, 10.0) as party:
+        begun = time.monotonic()
+        until(lambda: time.monotonic() - begun > 1.5, "one and a half seconds of speech")
+        killed = time.monotonic()
+        os.kill(running.child(MEDIA), signal.SIGKILL)
+        until(lambda: sum(call.bye is not None for call in party.calls) >= 2, "the BYE of two", 5)
+        until(lambda: time.monotonic() - killed > 1.0, "another second of speech")
+        ended = [call.bye is not None for call in party.calls]
+        assert sum(ended) == 2
+        party.hush()
+        for call, is_over in zip(party.calls, ended, strict=True):
+            if not is_over:
+                call.hang_up()
+        for index, one in enumerate(party.phones):
+            recorded = recording(wait_mail(smtp_server, one.user))
+            party.check(index, recorded, killed)
+            if not ended[index]:
+                assert len(recorded) == len(party.spoken[party.calls[index]]) * STEP
+
+
 def answered_again(phone: Caller) -> Call:
     """The first call that is answered: one that comes while the worker starts may get a 503."""
     found: list[Call] = []
