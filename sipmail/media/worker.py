@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import random
 import secrets
 import select
 import sys
@@ -188,7 +189,8 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s media: %(message)s")
     channel = process.adopt()
     first, last, bind, timeout = sys.argv[2:]
-    worker = Worker(channel, PortPool(int(first), int(last)), bind, float(timeout))
+    pool = PortPool(int(first), int(last), begin=random.random())
+    worker = Worker(channel, pool, bind, float(timeout))
     gc.collect()
     gc.freeze()
     gc.disable()

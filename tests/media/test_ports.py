@@ -21,13 +21,18 @@ def test_pairs_lie_within_the_range(first: int, last: int, ports: list[int]) -> 
     assert pool.take(0.0) is None
 
 
-def test_a_port_rests_a_minute() -> None:
-    pool = PortPool(20000, 20003)
+def test_a_port_rests_and_the_one_that_rested_longest_is_next() -> None:
+    pool = PortPool(20000, 20003, rest=60.0)
     assert [pool.take(0.0), pool.take(0.0), pool.take(0.0)] == [20000, 20002, None]
     pool.give_back(20002, 5.0)
     pool.give_back(20000, 6.0)
     assert pool.take(64.9) is None
     assert [pool.take(65.0), pool.take(65.0), pool.take(66.0)] == [20002, None, 20000]
+
+
+def test_a_pool_may_begin_anywhere_and_still_gives_every_port_once() -> None:
+    pool = PortPool(20000, 20007, begin=0.6)
+    assert [pool.take(0.0) for _ in range(5)] == [20004, 20006, 20000, 20002, None]
 
 
 def test_binding_passes_over_what_others_hold() -> None:
