@@ -144,7 +144,7 @@ def test_the_mailed_recording_comes_first(spool: Spool, sipmail: Sipmail) -> Non
     spool.update(replace(message, delivery=replace(message.delivery, sound=sound)), State.DONE)
     assert sipmail("messages", "play", message.id, "--to", "mailed.wav").status == 0
     samples, rate = read(Path("mailed.wav"))
-    assert rate == 16000
+    assert rate > 8000  # that of the MP3, not of the telephone
     assert len(samples) / rate == pytest.approx(0.5, abs=0.1)  # MP3 pads to whole frames
     assert sipmail("messages", "play", message.id, "--to", "came.wav", "--received").status == 0
     assert len(read(Path("came.wav"))[0]) == 16000
