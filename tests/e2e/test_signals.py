@@ -39,6 +39,7 @@ from tests.e2e.telephone import (
 )
 from tests.support.agent import ROOT, Agent, merged
 from tests.support.caller import Call, Caller, CallFailed
+from tests.support.ports import free_port
 from tests.support.registrar import Registrar
 from tests.support.smtp import SmtpServer
 
@@ -215,12 +216,16 @@ def test_a_new_file_holds_for_new_calls(
     call = begin(running, before)
     first, second = noise(0.5, 75), noise(0.5, 76)
     call.send(message(first))
+    listening = running.settings["sip"]["listen"]
     new_greeting = write_greeting(tmp_path / "new.wav", 2 * SHORT, 600.0)
     running.write(
         merged(
             running.settings,
             {
-                "sip": {"trunks": {"pbx": trunk(registrar)}},
+                "sip": {
+                    "listen": [f"udp://127.0.0.1:{free_port()}"],
+                    "trunks": {"pbx": trunk(registrar)},
+                },
                 "spool": "elsewhere",
                 "http": "127.0.0.1:0",
                 "rtp": {"ports": "40000-40099"},
@@ -240,13 +245,14 @@ def test_a_new_file_holds_for_new_calls(
     )
     running.signal(signal.SIGHUP)
     running.wait_log("configuration reloaded")
-    for key in ("rtp.ports", "spool", "http"):
+    for key in ("sip.listen", "rtp.ports", "spool", "http"):
         assert any(f"{key} needs a restart" in line for line in running.lines), key
     registrar.wait(lambda known: len(known) == 1)
 
     call.send(message(second, since=0.5))
     call.hang_up()
-    running.settings["spool"] = "spool"  # for the helpers: it has not moved
+    # Until the restart both are where they were, for the helpers here too.
+    running.settings["sip"]["listen"], running.settings["spool"] = listening, "spool"
     same(recording(wait_mail(smtp_server, before.user)), decoded(first + second))
 
     said = noise(0.5, 77)
