@@ -105,7 +105,8 @@ class Interview:
             needed = self._words["needed"]
             return ask(self._words[key], remember, before or default, secret=secret, needed=needed)
         if default is None:
-            fail(f"{_flag(key)} is missing: write it, or answer at a terminal", WRONG_USE)
+            missing = "--registrar, or --accept-from," if key == "accept_from" else _flag(key)
+            fail(f"{missing} is missing: write it, or answer at a terminal", WRONG_USE)
         try:
             return check(default)
         except ValueError as error:

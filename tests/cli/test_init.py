@@ -271,6 +271,8 @@ def test_a_wrong_flag(sipmail: Sipmail, flags: tuple[str, ...], why: str) -> Non
 
 
 def test_a_missing_flag(sipmail: Sipmail) -> None:
+    result = sipmail("init", "--no-input")
+    assert result.err.startswith("sipmail: --registrar, or --accept-from, is missing: write it")
     result = sipmail("init", "--no-input", "--registrar", "sip:127.0.0.1")
     assert result.status == 2
     assert result.err == "sipmail: --username is missing: write it, or answer at a terminal\n"

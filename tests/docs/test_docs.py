@@ -59,7 +59,7 @@ def test_lines_are_short_enough_for_an_editor(path: Path) -> None:
     for line in path.read_text().splitlines():
         in_block ^= line.startswith("```")
         if not in_block and not line.startswith("|"):
-            assert len(line) <= 112, line
+            assert len(line) <= 100, line
 
 
 # Commands
