@@ -218,9 +218,10 @@ class Driver:
         self._transport_failed(Hop("udp", host, port), why)
 
     def _transport_failed(self, hop: Hop, why: str) -> None:
-        trunks = ", ".join(self.endpoint.trunks_at(hop.host))
+        registered = self.endpoint.registrations.items()
+        trunks = ", ".join(name for name, state in registered if state.hop == hop)
         log.log(
-            logging.WARNING if trunks else logging.INFO,
+            logging.WARNING if trunks else logging.DEBUG,
             "%s to %s:%d over %s: %s",
             f"trunk {trunks}: the way" if trunks else "the way",
             hop.host,

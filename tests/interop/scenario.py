@@ -1,7 +1,7 @@
-"""SIPp scenarios: XML files under `scenarios/`, run against a target over any transport.
+"""SIPp scenarios, run against a target over UDP or TCP.
 
 A scenario says what a peer sends and what it must get; SIPp fails it where anything else comes.
-Keys are what differs from test to test: `[name]` in the file.
+They are XML files under `scenarios/`, or written from `steps`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 import shutil
 import socket
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
+from tests.interop.steps import write
 from tests.support.ports import free_port, free_range
 
 SCENARIOS = Path(__file__).parent / "scenarios"
-_TRANSPORTS = {"udp": "u1", "tcp": "t1", "tls": "l1"}
+_TRANSPORTS = {"udp": "u1", "tcp": "t1"}
 
 
 def run_scenario(
@@ -27,9 +29,9 @@ def run_scenario(
     service: str = "201",
     seconds: float = 20.0,
     sound: Path | None = None,
-    **keys: str,
+    steps: Iterable[str] | None = None,
 ) -> str:
-    """Runs `scenarios/NAME.xml` as one call; returns SIPp's message trace.
+    """Runs `scenarios/NAME.xml`, or `steps`, as one call; returns SIPp's message trace.
 
     `sound` is raw G.711 that the scenario streams as `message.ulaw`.
     AssertionError with SIPp's own words and the trace where the call doesn't go as written.
@@ -41,12 +43,15 @@ def run_scenario(
     trace, errors = folder / "messages.log", folder / "errors.log"
     kind = socket.SOCK_DGRAM if transport == "udp" else socket.SOCK_STREAM
     media, _ = free_range(4)
-    given = [part for key, value in keys.items() for part in ("-key", key, value)]
+    scenario = SCENARIOS / f"{name}.xml"
+    if steps is not None:
+        scenario = folder / f"{name}.xml"
+        write(scenario, name, steps)
     ran = subprocess.run(
         [
             program,
             f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
-            *("-sf", str(SCENARIOS / f"{name}.xml")),
+            *("-sf", str(scenario)),
             *("-t", _TRANSPORTS[transport]),
             *("-s", service),
             *("-i", host, "-mi", host, "-p", str(free_port(kind)), "-mp", str(media)),
@@ -54,7 +59,6 @@ def run_scenario(
             *("-recv_timeout", "8000", "-timeout", f"{seconds:.0f}s", "-timeout_error"),
             *("-trace_msg", "-message_file", str(trace)),
             *("-trace_err", "-error_file", str(errors)),
-            *given,
         ],
         cwd=folder,
         stdin=subprocess.DEVNULL,

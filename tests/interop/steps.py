@@ -1,0 +1,156 @@
+"""SIPp scenarios from steps: what the peer sends, what it must get, as SIPp's XML.
+
+`send` and `expect` are one message each. Every request has the same From, Call-ID and Contact, so
+that a scenario says only what it is about. In what is expected, `has` and `lacks` are regular
+expressions (POSIX extended, as SIPp has them) over the whole message.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from xml.sax.saxutils import quoteattr
+
+OUTSIDE = "sip:[service]@[remote_ip]:[remote_port]"
+INSIDE = "[next_url]"
+CONTACT = "<sip:+48600111222@[local_ip]:[local_port];transport=[transport]>"
+
+
+def sdp(
+    *media: str, version: int = 1, host: str = "[media_ip]", direction: str = "sendrecv"
+) -> str:
+    """A session description; without `media` one G.711 stream in both laws and key presses."""
+    streams = media or (
+        "m=audio [media_port] RTP/AVP 0 8 101",
+        "a=rtpmap:0 PCMU/8000",
+        "a=rtpmap:8 PCMA/8000",
+        "a=rtpmap:101 telephone-event/8000",
+        "a=fmtp:101 0-16",
+        f"a={direction}",
+    )
+    head = (
+        "v=0",
+        f"o=sipp 7 {version} IN IP[media_ip_type] [media_ip]",
+        "s=-",
+        f"c=IN IP[media_ip_type] {host}",
+        "t=0 0",
+    )
+    return "\n".join((*head, *streams)) + "\n"
+
+
+OFFER = sdp()
+
+
+def send(
+    method: str,
+    number: int = 1,
+    headers: Iterable[str] = (),
+    body: str = "",
+    *,
+    kind: str = "application/sdp",
+    uri: str | None = None,
+    inside: bool | None = None,
+    branch: str = "[branch]",
+    contact: str = CONTACT,
+) -> str:
+    """One request, repeated until it is answered; `inside` the dialog unless it is the first
+    INVITE (CSeq 1) or said otherwise.
+    """
+    within = (method, number) != ("INVITE", 1) if inside is None else inside
+    target = uri or (INSIDE if within else OUTSIDE)
+    lines = [
+        f"{method} {target} SIP/2.0",
+        f"Via: SIP/2.0/[transport] [local_ip]:[local_port];branch={branch}",
+        *(["[routes]"] if within else []),
+        'From: "Zofia" <sip:+48600111222@[local_ip]:[local_port]>;tag=[pid]SIPp[call_number]',
+        f"To: <sip:[service]@[remote_ip]:[remote_port]>{'[peer_tag_param]' if within else ''}",
+        "Call-ID: [call_id]",
+        f"CSeq: {number} {method}",
+        f"Contact: {contact}",
+        "Max-Forwards: 70",
+        *headers,
+    ]
+    if body:
+        lines.append(f"Content-Type: {kind}")
+    lines.append(f"Content-Length: {'[len]' if body else 0}")
+    text = "\n".join((*lines, "", body))
+    again = "" if method == "ACK" else ' retrans="500"'
+    return f"<send{again}><![CDATA[\n{text}\n]]></send>"
+
+
+def expect(
+    status: int, has: Sequence[str] = (), lacks: Sequence[str] = (), number: str = ""
+) -> str:
+    """A response. The first number in the header `number` is kept, as `[$number]`."""
+    return _receive(
+        f'response="{status}"', has, lacks, rrs=bool(number) or 200 <= status < 300, number=number
+    )
+
+
+def expect_request(method: str, has: Sequence[str] = (), lacks: Sequence[str] = ()) -> str:
+    """A request of the agent, which is then to be answered with `answer`."""
+    return _receive(f'request="{method}"', has, lacks, rrs=False)
+
+
+def maybe(*statuses: int) -> str:
+    """Responses that may come here."""
+    return "".join(f'<recv response="{status}" optional="true"/>' for status in statuses)
+
+
+def answer(status: str = "200 OK") -> str:
+    """The answer to the request that came last."""
+    return (
+        f"<send><![CDATA[\nSIP/2.0 {status}\n[last_Via:]\n[last_From:]\n[last_To:]\n"
+        "[last_Call-ID:]\n[last_CSeq:]\nContent-Length: 0\n\n]]></send>"
+    )
+
+
+def pause(milliseconds: int) -> str:
+    return f'<pause milliseconds="{milliseconds}"/>'
+
+
+def write(path: Path, name: str, steps: Iterable[str]) -> None:
+    """The scenario as a file for SIPp."""
+    body = "\n".join(steps)
+    used = sorted(set(re.findall(r'assign_to="(\w+)"', body)))
+    reference = f'<Reference variables="{",".join(used)}"/>' if used else ""
+    path.write_text(
+        '<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE scenario SYSTEM "sipp.dtd">\n'
+        f"<scenario name={quoteattr(name)}>\n{body}\n"
+        f"{reference}\n</scenario>\n"
+    )
+
+
+def _receive(
+    what: str, has: Sequence[str], lacks: Sequence[str], *, rrs: bool, number: str = ""
+) -> str:
+    checks = [
+        f'<ereg regexp={quoteattr(one)} search_in="msg" check_it="true" assign_to="{n}"/>'
+        for n, one in enumerate(has, 1)
+    ]
+    checks += [
+        f'<ereg regexp={quoteattr(one)} search_in="msg" check_it_inverse="true" assign_to="{n}"/>'
+        for n, one in enumerate(lacks, len(has) + 1)
+    ]
+    if number:
+        checks.append(
+            f'<ereg regexp="[0-9]+" search_in="hdr" header="{number}:" assign_to="number"/>'
+        )
+    actions = f"<action>{''.join(checks)}</action>" if checks else ""
+    routes = ' rrs="true"' if rrs else ""
+    return f"<recv {what}{routes}>{actions}</recv>"
+
+
+ANSWERED = (
+    send("INVITE", body=OFFER),
+    maybe(100, 180),
+    expect(200, has=["m=audio [1-9]", "Contact: <sip:"]),
+    send("ACK"),
+)
+"""An ordinary call that is up; the next CSeq is 2."""
+
+
+def goodbye(number: int) -> tuple[str, ...]:
+    """The caller hangs up."""
+    return send("BYE", number), expect(200)
