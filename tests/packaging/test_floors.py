@@ -16,7 +16,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[2] / "sipmail"
 
 FLOORS = (
-    {"errors", "process", "channel"},
+    {"errors", "process", "channel", "child"},
     {"codecs", "greetings"},
     {"sip"},
     {"rtp"},
@@ -34,7 +34,7 @@ FLOORS = (
 LEVELS = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 
 STRANGERS = {
-    "codecs": {"errors", "process", "channel"},
+    "codecs": {"errors", "process", "channel", "child"},
     "spool": set(LEVELS) - {"errors"},
     "audio": {"sip", "spool"},
     "media": {"sip"},
