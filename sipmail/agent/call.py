@@ -20,7 +20,7 @@ from sipmail.agent.store import Store
 from sipmail.config.model import Record
 from sipmail.errors import MediaError, SpoolError
 from sipmail.media.client import MediaWorker
-from sipmail.media.protocol import Leg
+from sipmail.media.protocol import FAX, Leg
 from sipmail.net.driver import Driver
 from sipmail.sip.actions import Action
 from sipmail.sip.endpoint import Endpoint
@@ -216,6 +216,10 @@ class LiveCall:
         self.note_digit(digit)
 
     def note_recording_ended(self, why: str) -> None:
+        if why == FAX:
+            self.message = replace(self.message, notes=(*self.message.notes, FAX))
+            self.note_gone(HungUp("a fax machine calls"))
+            return
         self._recording_ended = why
         self._wake_up()
 

@@ -96,6 +96,9 @@ class Layout(Protocol):
     def samples(self, count: int) -> npt.NDArray[np.uint8]:
         """(count, n) payload bytes, one in LEVEL_STRIDE; only for packets of the expected size."""
 
+    def payloads(self, count: int) -> npt.NDArray[np.uint8]:
+        """(count, n) payload bytes; only for packets of the expected size."""
+
     def timestamp(self, index: int) -> int:
         """The RTP timestamp of one packet of the expected size."""
 
@@ -150,6 +153,9 @@ class _Slots:
 
     def samples(self, count: int) -> npt.NDArray[np.uint8]:
         return self._samples[:count]
+
+    def payloads(self, count: int) -> npt.NDArray[np.uint8]:
+        return self._rows[:count, _PAYLOAD:]
 
     def timestamp(self, index: int) -> int:
         return int(self._timestamps.item(index))

@@ -11,6 +11,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 
+FAX = "fax"
+"""Why a recording ended in which a fax machine calls."""
+
+
 @dataclass(frozen=True, slots=True)
 class Leg:
     """What was negotiated for a call's media (RFC 3264): the far side as an answer describes it."""
@@ -178,7 +182,7 @@ class Digit:
 
 @dataclass(frozen=True, slots=True)
 class RecordingEnded:
-    """The journal is closed and whole; `why` is key, silence or max."""
+    """The journal is closed and whole; `why` is key, silence, max or FAX."""
 
     call: str
     why: str

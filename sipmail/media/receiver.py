@@ -9,7 +9,8 @@ Rules:
 - in the common case a batch goes from the kernel to the journal without being looked at packet by
   packet: all have one size and carry on one stream. Anything else takes the slow path, which is
   right for every packet;
-- after two seconds of silence the socket is opened again, for a far side that moved.
+- after two seconds of silence the socket is opened again, for a far side that moved;
+- where telephone-events were not agreed on, keys are heard in the sound.
 
 The jitter is that of one packet a second, the last of a drain, whose arrival the kernel remembers;
 the time of the drain itself would say nothing. Where the kernel does not tell, it is 0.
@@ -19,15 +20,20 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
+from itertools import groupby
+
+import numpy as np
+import numpy.typing as npt
 
 from sipmail.errors import MediaError
-from sipmail.media import silence
 from sipmail.media.batch import G711_20_MS, SLOTS, Batch, Layout, arrival, disconnect
 from sipmail.media.control import Control
+from sipmail.media.inband import InbandDetector
 from sipmail.media.protocol import Leg
 from sipmail.media.recorder import Recorder
+from sipmail.media.silence import ENERGIES, LEVEL_STRIDE
 from sipmail.rtp import journal
 from sipmail.rtp.event import DigitDetector
 from sipmail.rtp.latch import Address, Latch
@@ -38,6 +44,7 @@ _MOST_BATCHES = 8
 _PLAIN = 0x80  # version 2, no padding, no extension, no CSRC
 _TICKS = 1000
 _STAMP_TICKS = 1000
+_SAMPLES_A_TICK = 8
 
 
 class Receiver:
@@ -49,6 +56,7 @@ class Receiver:
         "_control",
         "_digits",
         "_event",
+        "_inband",
         "_latch",
         "_layout",
         "_prefix",
@@ -74,6 +82,7 @@ class Receiver:
         self._digits = DigitDetector()
         self._codecs: dict[int, str] = {}
         self._event: int | None = None
+        self._inband: InbandDetector | None = None
         self._layout = batch.layout(G711_20_MS, addressed=True)
         self._prefix = b""
         self._source = b""
@@ -86,6 +95,11 @@ class Receiver:
         """Whether a packet was taken yet."""
         self.rejected = 0
         """Datagrams that nobody wanted."""
+
+    @property
+    def codecs(self) -> Mapping[int, str]:
+        """The payload types that are sound, and how it is encoded."""
+        return self._codecs
 
     @property
     def latched(self) -> Address | None:
@@ -105,11 +119,13 @@ class Receiver:
             raise MediaError(f"{leg.remote_host!r} is no IP address") from None
         payloads = {leg.payload_type: leg.codec, **leg.payloads}
         self._codecs = {
-            kind: name.upper()
-            for kind, name in payloads.items()
-            if name.upper() in silence.ENERGIES
+            kind: name.upper() for kind, name in payloads.items() if name.upper() in ENERGIES
         }
         self._event = leg.event_payload_type
+        if self._event is not None:
+            self._inband = None
+        elif self._inband is None:
+            self._inband = InbandDetector()
         kinds = {*payloads, leg.event_payload_type, leg.cn_payload_type}
         known = leg.remote_port and not address.is_unspecified
         self._latch.negotiate(
@@ -130,8 +146,12 @@ class Receiver:
             filtered = self.connected
             layout = self._layout
             count = layout.receive(self._socket)
-            if count and not self._take_run(layout, count, tick, recorder):
-                pressed = (*pressed, *self._take_singly(layout, count, tick, recorder))
+            if count:
+                if not self._take_run(layout, count, tick, recorder):
+                    pressed = (*pressed, *self._take_singly(layout, count, tick, recorder))
+                elif self._inband is not None:
+                    codec = self._codecs[self._prefix[1]]
+                    pressed = (*pressed, *self._inband.feed(codec, layout.payloads(count)))
             if count < SLOTS and filtered == self.connected:
                 if filtered == self._layout.addressed:
                     self._layout = self._batch.layout(self._layout.size, addressed=not filtered)
@@ -159,8 +179,8 @@ class Receiver:
         if recorder is not None:
             recorder.append(layout.records(count, recorder.milliseconds(tick)))
             if recorder.listens(tick):
-                codec = self._codecs[self._prefix[1]]
-                recorder.level(silence.levels(codec, layout.samples(count)), tick)
+                lasts = count * (layout.size - HEADER.size) // _SAMPLES_A_TICK
+                recorder.hear(self._codecs[self._prefix[1]], layout.samples(count), lasts, tick)
         return True
 
     def _take_singly(
@@ -191,6 +211,9 @@ class Receiver:
         self.started = True
         pressed = [digit for packet in taken if (digit := self._look(packet))]
         self._adapt(taken)
+        if self._inband is not None:
+            for codec, words in self._sound(taken):
+                pressed += self._inband.feed(codec, words)
         if recorder is not None:
             self._record(recorder, taken, tick)
         return pressed
@@ -218,15 +241,16 @@ class Receiver:
 
     def _record(self, recorder: Recorder, packets: Sequence[bytes], tick: int) -> None:
         recorder.append(journal.frame(packets, recorder.milliseconds(tick)))
-        if not recorder.listens(tick):
-            return
-        levels = [
-            silence.packet_level(codec, payload)
-            for packet in packets
-            if (codec := self._codecs.get(packet[1] & 0x7F)) and (payload := _payload(packet))
-        ]
-        if levels:
-            recorder.level(levels, tick)
+        if recorder.listens(tick):
+            for codec, words in self._sound(packets):
+                lasts = len(words) // _SAMPLES_A_TICK
+                recorder.hear(codec, words[::LEVEL_STRIDE], lasts, tick)
+
+    def _sound(self, packets: Sequence[bytes]) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
+        """The sound in these packets: codec and (n,) words of each run with one codec."""
+        for codec, run in groupby(packets, lambda packet: self._codecs.get(packet[1] & 0x7F)):
+            if codec and (words := b"".join(map(_payload, run))):
+                yield codec, np.frombuffer(words, np.uint8)
 
     def _connect(self) -> None:
         """The negotiated address speaks: the kernel is to take nobody else's packets."""

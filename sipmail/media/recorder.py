@@ -1,20 +1,30 @@
-"""One recording: the journal that packets are appended to, and the limits that end it.
+"""One recording: the journal that packets are appended to, and what ends it.
 
 The journal is opened with O_APPEND and gets one `write` a drain; nothing is synced here (the
 courier's process does that). What a full disk refuses is raised as OSError; whatever was written
 until then is a valid journal with a cut tail.
+
+The recording of a fax machine ends as well. What the silence limit looks at says when it may be
+one; only then is the journal read back, and its calling tone looked for in the sound itself.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 
+import numpy as np
+import numpy.typing as npt
+
+from sipmail.audio.fax import is_fax
+from sipmail.audio.timeline import samples
+from sipmail.media.protocol import FAX
 from sipmail.media.silence import SilenceDetector
 from sipmail.rtp import journal
 
 _TICKS = 1000
 _HEAD = 512
+_MOST_READ_BACK = 200_000  # bytes: a calling machine is known within 20 s
 
 
 class Recorder:
@@ -68,26 +78,41 @@ class Recorder:
         return tick + self._offset
 
     def listens(self, tick: int) -> bool:
-        """Whether the level of what came now is of interest."""
+        """Whether the sound of what came now is of interest."""
         return self._silence.listens(tick)
 
-    def level(self, packets: Sequence[float], tick: int) -> None:
-        """Takes the level of each packet of sound that came since the last time."""
-        self._silence.feed(packets, tick)
+    def hear(self, codec: str, words: npt.NDArray[np.uint8], lasts: int, tick: int) -> None:
+        """Takes G.711 code words, one in LEVEL_STRIDE, that came until now: `lasts` ticks of them.
+
+        Their shape does not matter.
+        """
+        self._silence.hear(codec, words, lasts, tick)
 
     def hold(self, tick: int) -> None:
         """The call is on hold: being silent does not end the recording."""
         self._silence.rest(tick)
 
-    def over(self, tick: int) -> str | None:
-        """Why the recording has to end now (max, silence), if it has to."""
+    def over(self, tick: int, payloads: Mapping[int, str]) -> str | None:
+        """Why the recording has to end now (max, fax, silence), if it has to.
+
+        `payloads` names the encodings of the packets. Raises OSError.
+        """
         if tick - self._began >= self._max:
             return "max"
-        return "silence" if self._silence.over(tick) else None
+        silent = self._silence.over(tick)
+        if self._silence.suspects_machine() and self._is_fax(payloads):
+            return FAX
+        return "silence" if silent else None
 
     def remaining(self, tick: int) -> int:
-        """Ticks until the maximum is reached, at least 1."""
-        return max(1, self._began + self._max - tick)
+        """Ticks until `over` may be true, at least 1."""
+        return max(1, min(self._began + self._max, self._silence.due) - tick)
+
+    def _is_fax(self, payloads: Mapping[int, str]) -> bool:
+        size = os.fstat(self._descriptor).st_size
+        begin = max(0, size - _MOST_READ_BACK)
+        packets = journal.read(os.pread(self._descriptor, _MOST_READ_BACK, begin))
+        return is_fax(samples(packets, payloads).samples)
 
     def seconds(self, tick: int) -> float:
         """How long the recording has gone on."""

@@ -1,10 +1,10 @@
 """The media of one call: its sockets, what it hears, what it sends, and its limits.
 
 A session is a `Duty` of the wheel. Each time it comes round it drains the socket (every 20 ms
-until the first packet, then every 400 ms while recording, 200 ms when it listens for silence, else
-every 500 ms), looks at digits and limits, and sends what is due: a silent packet a second while
-nothing plays, RTCP every 5 s. Its player is a `Stream` of the wheel while there is something to
-play and we are not on hold. Time is the wheel's tick, milliseconds.
+until the first packet, then every 400 ms while recording, else every 500 ms), looks at digits and
+limits, and sends what is due: a silent packet a second while nothing plays, RTCP every 5 s.
+Its player is a `Stream` of the wheel while there is something to play and we are not on hold.
+Time is the wheel's tick, milliseconds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ from sipmail.rtp.reception import Reception
 
 UNTIL_FIRST_TICKS = 20
 RECORDING_TICKS = 400  # a finish key must not wait longer; half as many drains cost a third less
-LISTENING_TICKS = 200
 PLAYING_TICKS = 500
 SILENT_PACKET_TICKS = 1000
 
@@ -155,7 +154,7 @@ class Session:
             host=host,
             port=port,
         )
-        wheel.schedule(self, min(self._period(wheel.tick), recorder.remaining(wheel.tick)))
+        wheel.schedule(self, min(self._period(), recorder.remaining(wheel.tick)))
 
     def stop(self) -> None:
         """Ends playing and recording; every packet that came until now is in the journal.
@@ -213,21 +212,18 @@ class Session:
             self._studio.emit(Timeout(self.call))
         recorder = self._recorder
         if recorder is None:
-            return self._period(tick)
+            return self._period()
         if leg.on_hold:
             recorder.hold(tick)
-        if why := recorder.over(tick):
+        if why := recorder.over(tick, receiver.codecs):
             self._finish(why)
-            return self._period(tick)
-        return min(self._period(tick), recorder.remaining(tick))
+            return self._period()
+        return min(self._period(), recorder.remaining(tick))
 
-    def _period(self, tick: int) -> int:
+    def _period(self) -> int:
         if not self._started:
             return UNTIL_FIRST_TICKS
-        if self._recorder is None:
-            return PLAYING_TICKS
-        listens = self._recorder.listens(tick + RECORDING_TICKS)
-        return LISTENING_TICKS if listens else RECORDING_TICKS
+        return RECORDING_TICKS if self._recorder is not None else PLAYING_TICKS
 
     def _drain(self, tick: int) -> None:
         """Takes what has come, tells of the first packet and of digits, obeys finish keys."""

@@ -1,95 +1,223 @@
 """When has a caller stopped speaking: the silence limit of a recording.
 
 Rules:
-- speech is what stands out from the call's own noise by 8 dB, so a noisy line ends as a quiet
-  one does, and a steady tone (a dial tone left behind) counts as silence too;
-- the noise floor falls at once to the quietest packet that is heard, and rises by 3 dB a second
-  towards the quietest packet of each look, so speech, which has pauses, does not lift it;
-- one loud packet among many is a click, not speech;
-- where somebody speaks, the next second (an eighth of the limit, if that is less) counts as spoken
-  and is not looked at: speech is what a recording is mostly made of;
-- no packets at all (suppressed silence) is silence, a call on hold is neither.
+- while a call is recorded its packets are only put aside, one sample in `LEVEL_STRIDE`; they are
+  judged when the limit may be reached, all of the last seconds at once, so that what came after a
+  moment helps to judge it. Somebody who talks is looked at once a limit;
+- the noise is what the quietest tenth of these seconds has, so a line is noisy or hums as it likes,
+  from one moment to the next too; what stands out from it by `_MARGIN` is speech;
+- it must be as loud as a voice is on a telephone as well, for other people in the room stand out
+  from their own murmur. Quieter callers are heard where no louder one spoke before and the line
+  is so quiet that a murmur is out of the question;
+- a word is over when its end has sunk into the noise, weak syllables at its end too;
+- one loud frame is a click, not speech; sound of always the same strength is a tone: a dial tone,
+  a busy tone, however loud;
+- no packets (suppressed silence, comfort noise, an outage) are silence, a call on hold is neither.
 
-Levels are mean squares, 1.0 is a full-scale square wave; `tick` counts milliseconds.
+Levels are mean squares, 1.0 is a full-scale square wave. `tick` counts milliseconds. A frame is as
+long as the samples of a 20 ms packet that are looked at, whatever the ptime.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import deque
 
 import numpy as np
 import numpy.typing as npt
 
 from sipmail.codecs import g711
 
-LEVEL_STRIDE = 7
-"""Every how many samples a level is measured: no divisor of the period of a common tone."""
+LEVEL_STRIDE = 5
+"""Every how many samples a level is measured: a divisor of the samples of any ptime, and what it
+makes of 800 Hz and its multiples no signal tone comes near to."""
+
+_FRAME_SAMPLES = 160 // LEVEL_STRIDE
+_FRAME_TICKS = 20
+_SMOOTHED = 5
+_SHARE = np.float32(1 / (_SMOOTHED - 1))
+_ASIDE = 64 * _FRAME_SAMPLES
+_LATE_TICKS = 60
+_PERIOD_TICKS = 600  # longer than the time between two drains of a recording
 
 _MARGIN = 10 ** (8 / 10)
-_RISE = 10 ** (3 / 10)  # a second
-_LOWEST = 10 ** (-65 / 10)
-_FIRST_FLOOR = 10 ** (-50 / 10)
+_VOICE = 10 ** (-42.5 / 10)
+_QUIET_MARGIN = 10 ** (20 / 10)
+_BESIDE_LOUDEST = 10 ** (-15 / 10)
+_LOWEST = 10 ** (-68 / 10)
+_SHARES = (10, 50, 90)  # percent
+
+_TAIL_MARGIN = 10 ** (5 / 10)
+_TAIL_FRAMES = 50
+_TAIL_HOLE = 6
+_HANGOVER_TICKS = 220
+
+_TONE_FRAMES = 75
+_MACHINE_FRAMES = 15
+_TONE_SPREAD = 10 ** (1.2 / 10)
+
+_LEAST_HISTORY = 5000
+_BEFORE_HISTORY = 2000
+_LOOK_TICKS = 7500  # two calling tones of a fax and what lies between
+_MACHINE_TICKS = 40_000
+_NEVER = 1 << 40
 _TICKS = 1000
 
-ENERGIES: dict[str, npt.NDArray[np.float32]] = {
+Levels = npt.NDArray[np.float32]
+
+ENERGIES: dict[str, Levels] = {
     "PCMU": ((g711.decode_ulaw(bytes(range(256))) / 32768.0) ** 2).astype(np.float32),
     "PCMA": ((g711.decode_alaw(bytes(range(256))) / 32768.0) ** 2).astype(np.float32),
 }
 """The square of every code word's sample, a table a codec."""
 
+_MEAN = np.full(_FRAME_SAMPLES, 1 / _FRAME_SAMPLES, np.float32)
 
-def levels(codec: str, samples: npt.NDArray[np.uint8]) -> list[float]:
-    """The mean square of each row of (n, m) G.711 code words."""
-    width = samples.shape[1]
-    weights = _WEIGHTS.get(width)
-    if weights is None:
-        weights = _WEIGHTS[width] = np.full(width, 1 / width, np.float32)
-    means: list[float] = (ENERGIES[codec].take(samples) @ weights).tolist()
+
+def levels(codec: str, samples: bytes | bytearray) -> Levels:
+    """The mean square of each frame of G.711 code words, one in LEVEL_STRIDE; at least one."""
+    squares = ENERGIES[codec].take(np.frombuffer(samples, np.uint8))
+    frames = len(squares) // _FRAME_SAMPLES
+    if frames == 0:
+        return np.array([squares.mean()], np.float32)
+    means: Levels = squares[: frames * _FRAME_SAMPLES].reshape(frames, -1) @ _MEAN
     return means
-
-
-def packet_level(codec: str, payload: bytes) -> float:
-    """The mean square of one packet's G.711 code words, at least one."""
-    return levels(codec, np.frombuffer(payload, np.uint8)[np.newaxis, ::LEVEL_STRIDE])[0]
-
-
-_WEIGHTS: dict[int, npt.NDArray[np.float32]] = {}
 
 
 class SilenceDetector:
     """Follows one recording; `limit` in seconds, 0 never ends it."""
 
-    __slots__ = ("_floor", "_limit", "_looked", "_pause", "_spoken")
+    __slots__ = (
+        "_aside",
+        "_begun",
+        "_blocks",
+        "_codec",
+        "_ended",
+        "_history",
+        "_limit",
+        "_look_until",
+        "_loudest",
+        "_since",
+        "_spoken",
+        "_suspects",
+        "due",
+    )
 
     def __init__(self, limit: float, tick: int) -> None:
-        self._limit = limit * _TICKS
-        self._pause = round(min(_TICKS, self._limit / 8))
-        self._spoken = tick
-        self._looked = tick
-        self._floor = _FIRST_FLOOR
+        self._limit = round(limit * _TICKS)
+        self._history = max(self._limit, _LEAST_HISTORY) + _BEFORE_HISTORY
+        self._aside = bytearray()
+        self._codec = ""
+        self._begun = self._ended = tick
+        self._blocks: deque[tuple[int, int, Levels]] = deque()
+        self._loudest = 0.0
+        self._since = self._spoken = tick
+        self._look_until = tick + _MACHINE_TICKS
+        self._suspects = False
+        self.due = self._next(tick)
+        """When `over` has something to judge."""
 
     def listens(self, tick: int) -> bool:
-        """Whether `feed` has a use for the levels of now."""
-        return self._limit > 0 and tick >= self._spoken
+        """Whether `hear` has a use for what comes now."""
+        return self._limit > 0 or tick < self._look_until
 
-    def feed(self, packets: Sequence[float], tick: int) -> None:
-        """Takes the level of every packet that came since the last look; at least one."""
-        ordered = sorted(packets)
-        quietest = ordered[0]
-        loudest = ordered[-2] if len(ordered) > 2 else ordered[-1]
-        if quietest < self._floor:
-            self._floor = max(quietest, _LOWEST)
-        else:
-            risen = self._floor * _RISE ** ((tick - self._looked) / _TICKS)
-            self._floor = min(quietest, risen)
-        self._looked = tick
-        if loudest > self._floor * _MARGIN:
-            self._spoken = tick + self._pause
+    def hear(self, codec: str, samples: npt.NDArray[np.uint8], lasts: int, tick: int) -> None:
+        """Takes code words, one in LEVEL_STRIDE, that have come until now: `lasts` ticks of them.
+
+        Their shape does not matter.
+        """
+        passed = tick - self._ended
+        until = tick
+        # More than losses is missing. The sender stopped: this is the end of what was there.
+        gap = passed > 2 * lasts + _LATE_TICKS
+        if gap and passed < _PERIOD_TICKS:
+            until = self._ended + lasts
+        if gap or len(self._aside) >= _ASIDE or codec != self._codec:
+            self._settle()
+        if not self._aside:
+            self._codec = codec
+            self._begun = until - lasts
+        self._aside += samples.tobytes()
+        self._ended = until
 
     def rest(self, tick: int) -> None:
         """The call is on hold: the silence so far does not count."""
-        self._spoken = tick
+        self._since = self._spoken = tick
+        self.due = self._next(tick)
 
     def over(self, tick: int) -> bool:
         """Whether nobody has spoken for the limit."""
-        return self._limit > 0 and tick - self._spoken >= self._limit
+        if tick < self.due:
+            return False
+        self._settle()
+        self._spoken = max(self._last_spoken() or self._spoken, self._since)
+        self.due = self._next(tick)
+        return 0 < self._limit <= tick - self._spoken
+
+    def suspects_machine(self) -> bool:
+        """Whether what `over` judged last may be the calling tone of a machine; asked once."""
+        suspects, self._suspects = self._suspects, False
+        return suspects
+
+    def _next(self, tick: int) -> int:
+        due = self._spoken + self._limit if self._limit else tick + _NEVER
+        return min(due, tick + _LOOK_TICKS) if tick < self._look_until else due
+
+    def _settle(self) -> None:
+        """Measures what was put aside."""
+        if self._aside:
+            self._blocks.append((self._begun, self._ended, levels(self._codec, self._aside)))
+            self._aside.clear()
+            while self._blocks[0][1] < self._ended - self._history:
+                self._blocks.popleft()
+
+    def _last_spoken(self) -> int:
+        """When the last word ended, as far as the history tells; 0 where there is none."""
+        if not self._blocks:
+            return 0
+        raw = np.concatenate([block for _, _, block in self._blocks])
+        smooth = _smooth(raw)
+        ranked = np.sort(smooth)
+        quiet, usual, loud = (ranked.item(len(ranked) * share // 100) for share in _SHARES)
+        floor = max(quiet, _LOWEST)
+        self._loudest = max(self._loudest, loud)
+        voice = min(_VOICE, max(floor * _QUIET_MARGIN, self._loudest * _BESIDE_LOUDEST))
+        strong = np.flatnonzero(smooth > max(floor * _MARGIN, voice))
+        if not len(strong):
+            return 0
+        if len(strong) >= _MACHINE_FRAMES and _is_tone(raw[strong]):
+            self._suspects = self._ended < self._look_until
+            if len(strong) >= _TONE_FRAMES:
+                return 0
+        last = int(strong[-1])
+        tail = smooth[last : last + _TAIL_FRAMES] > max(usual, floor) * _TAIL_MARGIN
+        tail[0] = True
+        near = np.flatnonzero(tail)
+        apart = np.flatnonzero(np.diff(near) > _TAIL_HOLE)
+        last += int(near[apart[0] if len(apart) else -1]) + 1
+        for begun, ended, block in self._blocks:
+            if last <= len(block):
+                return round(begun + (ended - begun) * last / len(block)) + _HANGOVER_TICKS
+            last -= len(block)
+        return self._ended
+
+
+def _smooth(raw: Levels) -> Levels:
+    """The mean of the five frames around each, without the loudest of them; as many as `raw`."""
+    padded = np.concatenate((raw[:1], raw[:1], raw, raw[-1:], raw[-1:]))
+    count = len(raw)
+    whole = padded[:count].copy()
+    loudest = padded[:count].copy()
+    for shift in range(1, _SMOOTHED):
+        near = padded[shift : shift + count]
+        whole += near
+        np.maximum(loudest, near, out=loudest)
+    whole -= loudest
+    whole *= _SHARE
+    return whole
+
+
+def _is_tone(strong: Levels) -> bool:
+    """Whether the strong frames of some seconds are all of one strength."""
+    ranked = np.sort(strong)
+    low, high = ranked.item(len(ranked) // 4), ranked.item(3 * len(ranked) // 4)
+    return high < low * _TONE_SPREAD
