@@ -7,23 +7,19 @@ stands in README.md; everything measured goes to `bench/out/result.json` too.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import platform
 import resource
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
-import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import yaml
@@ -32,13 +28,21 @@ from rich.table import Table
 
 from bench.generator import Order, write
 from bench.processes import Peak, cores, cpu_seconds, memory
+from bench.program import (
+    HERE,
+    ended,
+    free_port,
+    free_range,
+    line,
+    settings,
+    sounds,
+    start,
+    wait_mails,
+    wait_ready,
+)
 from bench.verify import verify
 
-HERE = Path(__file__).resolve().parent
-_RATE = 8000
-_READY = 30.0
 _BEEP_AND_QUIET = 1.5
-_DELIVERY = 120.0
 # pyVoIP starts three threads a call: more calls than these would measure its collapse.
 _PYVOIP_CALLS = 20
 
@@ -90,16 +94,17 @@ class Bench:
         return replace(order, **changes)
 
     def measured(self, *command: str | Path, **options: Any) -> subprocess.Popen[str]:
-        return _start(self.measured_core, command, **options)
+        return start(self.measured_core, command, **options)
 
     def load(self, order: Order) -> dict[str, Any]:
         """Runs the generator to its end; returns what it saw."""
         source, result = self.work / "order.json", self.work / "result.json"
         write(order, source)
         command = [sys.executable, "-m", "bench.generator", source, result]
-        process = _start(self.load_cores, command)
-        if process.wait(order.calls / order.rate + order.listen + order.talk + 120) != 0:
-            raise SystemExit("the load generator failed")
+        patience = order.calls / order.rate + order.listen + order.talk + 120
+        with start(self.load_cores, command) as process:
+            if process.wait(patience) != 0:
+                raise SystemExit("the load generator failed")
         seen: dict[str, Any] = json.loads(result.read_text())
         return seen
 
@@ -109,23 +114,24 @@ def sipmail(bench: Bench, attachment: str) -> Row:
     folder = bench.work / f"sipmail-{attachment}"
     folder.mkdir()
     mails = folder / "mails"
-    with _ended(_start(bench.load_cores, [sys.executable, "-m", "bench.sink", mails])) as sink:
-        smtp_port = int(_line(sink))
-        sip_port = _free_port()
-        (folder / "sipmail.yaml").write_text(
-            yaml.safe_dump(_settings(bench, sip_port, smtp_port, attachment)), encoding="utf-8"
+    with ended(start(bench.load_cores, [sys.executable, "-m", "bench.sink", mails])) as sink:
+        smtp_port = int(line(sink))
+        sip_port = free_port()
+        own = settings(
+            bench.greeting_wav, bench.calls + 20, bench.calls + 50, sip_port, smtp_port, attachment
         )
+        (folder / "sipmail.yaml").write_text(yaml.safe_dump(own), encoding="utf-8")
         log = (folder / "log").open("w")
         process = bench.measured(
             sys.executable, "-m", "sipmail", "run", "-c", folder / "sipmail.yaml", stderr=log
         )
-        with _ended(process), log:
-            _wait_ready(folder / "log", process)
+        with ended(process), log:
+            wait_ready(folder / "log", process)
             idle, before = memory(process.pid), cpu_seconds(process.pid)
             order = bench.order(sip_port)
             with Peak(process.pid) as peak:
                 seen = bench.load(order)
-                _wait_mails(mails, seen["done"])
+                wait_mails(mails, seen["done"])
             used = cpu_seconds(process.pid) - before
     delay: float | None = None
     mailed, complete, doubled = len(list(mails.glob("*.eml"))), None, None
@@ -148,39 +154,6 @@ def sipmail(bench: Bench, attachment: str) -> Row:
     )
 
 
-def _settings(bench: Bench, sip_port: int, smtp_port: int, attachment: str) -> dict[str, Any]:
-    first = _free_range(bench.calls + 50)
-    calls = bench.calls + 20
-    record = {"max": "10m", "silence": "0s", "trim": False, "normalize": False}
-    return {
-        "language": "en",
-        "timezone": "UTC",
-        "sip": {
-            "listen": [f"udp://127.0.0.1:{sip_port}"],
-            "trunks": {"load": {"accept_from": ["127.0.0.1/32"]}},
-        },
-        "rtp": {"ports": f"{first}-{first + 2 * (bench.calls + 50) - 1}", "codecs": ["PCMU"]},
-        "mail": {
-            "from": "Voicemail <voicemail@example.com>",
-            "smtp": {"host": "127.0.0.1", "port": smtp_port, "security": "none"},
-        },
-        "spool": "spool",
-        "limits": {"calls": calls, "calls_per_source": calls, "free_disk": "100M"},
-        "users": {"anna": "Anna Kowalska <anna@example.com>"},
-        "mailboxes": {
-            "bench": {
-                "name": "Bench",
-                "numbers": ["201", "*"],
-                "users": ["anna"],
-                "attachment": attachment,
-                "after": "nothing",
-                "greeting": str(bench.greeting_wav),
-                "record": record,
-            }
-        },
-    }
-
-
 def floor(bench: Bench) -> Row | None:
     """The same packets in C; None where there is no compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
@@ -188,13 +161,13 @@ def floor(bench: Bench) -> Row | None:
         return None
     program = bench.work / "floor"
     subprocess.run([compiler, "-O2", "-o", program, HERE / "floor.c"], check=True)
-    base = _free_range(bench.calls)
+    base = free_range(bench.calls)
     packets = str(round(bench.greeting * 50))
     process = bench.measured(
         program, str(base), str(bench.calls), packets, bench.work / "floor.rtp"
     )
-    with _ended(process):
-        _line(process)
+    with ended(process):
+        line(process)
         before = cpu_seconds(process.pid)
         seen = bench.load(bench.order(0, media_base=base))
         used = cpu_seconds(process.pid) - before
@@ -205,14 +178,14 @@ def floor(bench: Bench) -> Row | None:
 
 def pyvoip(bench: Bench) -> Row:
     """A voicemail written with pyVoIP, with as many calls as it can take."""
-    port, peer = _free_port(), _free_port()
+    port, peer = free_port(), free_port()
     process = bench.measured(
         *(sys.executable, "-m", "bench.pyvoip_voicemail", str(port), str(peer)),
         *(bench.greeting_wav, bench.work / "pyvoip"),
         stderr=subprocess.DEVNULL,
     )
-    with _ended(process):
-        _line(process)
+    with ended(process):
+        line(process)
         idle, before = memory(process.pid), cpu_seconds(process.pid)
         calls = min(bench.calls, _PYVOIP_CALLS)
         with Peak(process.pid) as peak:
@@ -288,7 +261,7 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="sipmail-bench") as folder:
         work = Path(folder)
-        audio, greeting = _sounds(work, chosen.greeting)
+        audio, greeting = sounds(work, chosen.greeting)
         bench = Bench(
             work=work,
             calls=chosen.calls,
@@ -338,106 +311,10 @@ def _save(rows: list[Row], chosen: argparse.Namespace) -> None:
     print(f"all figures: {out / 'result.json'}")
 
 
-def _sounds(work: Path, greeting: float) -> tuple[Path, Path]:
-    """A minute of seeded noise as raw µ-law, and a greeting of the wanted length."""
-    rng = np.random.default_rng(1)
-    audio = work / "audio.ul"
-    audio.write_bytes(rng.integers(0, 256, 60 * _RATE, np.uint8).tobytes())
-    path = work / "greeting.wav"
-    hum = 8000 * np.sin(2 * np.pi * 300 * np.arange(round(greeting * _RATE)) / _RATE)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(_RATE)
-        file.writeframes(hum.astype("<i2").tobytes())
-    return audio, path
-
-
-def _start(
-    where: set[int], command: Any, *, stderr: int | IO[str] | None = None
-) -> subprocess.Popen[str]:
-    """Starts a program on these cores, which its children inherit."""
-    mine = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, where)
-    try:
-        return subprocess.Popen(
-            [str(part) for part in command],
-            cwd=HERE.parent,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-        )
-    finally:
-        os.sched_setaffinity(0, mine)
-
-
-@contextlib.contextmanager
-def _ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
-    """Ends the program at the end of the block, by force if it must be."""
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-
-
-def _line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
-        raise SystemExit(f"{process.args!r} ended before it was ready")
-    return line
-
-
-def _wait_ready(log: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + _READY
-    while time.monotonic() < deadline and process.poll() is None:
-        if any("ready" in line.split() for line in log.read_text(errors="replace").splitlines()):
-            time.sleep(1.0)
-            return
-        time.sleep(0.1)
-    said = log.read_text(errors="replace")
-    raise SystemExit(f"sipmail did not start (status {process.poll()}):\n{said}")
-
-
-def _wait_mails(folder: Path, count: int) -> None:
-    deadline = time.monotonic() + _DELIVERY
-    while time.monotonic() < deadline and len(list(folder.glob("*.eml"))) < count:
-        time.sleep(0.25)
-
-
-def _free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _free_range(pairs: int) -> int:
-    """The first of `pairs` free pairs of UDP ports, an even one below the ephemeral ones."""
-    for first in range(10_000, 32_000 - 2 * pairs, 500):
-        with contextlib.ExitStack() as stack:
-            try:
-                for port in range(first, first + 2 * pairs):
-                    probe = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-                    stack.enter_context(probe)
-                    probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return first
-    raise SystemExit(f"no {2 * pairs} free UDP ports in a row")
-
-
 def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
+    for entry in Path("/proc/cpuinfo").read_text().splitlines():
+        if entry.startswith("model name"):
+            return entry.partition(":")[2].strip()
     return platform.processor()
 
 
