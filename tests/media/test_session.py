@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from sipmail.codecs import g711, tones
+from sipmail.codecs.tones import FAX_CALLING_HERTZ
 from sipmail.media.batch import Batch
 from sipmail.media.ports import PortPool, bind_pair
 from sipmail.media.prompts import Prompts
@@ -241,6 +244,55 @@ def test_silence_ends_and_speech_does_not(call: Call) -> None:
     assert len(call.events) == 1
     call.talk(3.6, b"\xd5" * 160)
     assert call.events[-1] == RecordingEnded("call", "silence")
+
+
+def test_a_fax_that_calls_ends_the_recording(call: Call) -> None:
+    """CNG of ITU-T T.30: 1100 Hz, 0.5 s on, 3 s off."""
+    once = np.concatenate((tones.tone(FAX_CALLING_HERTZ, seconds=0.5), tones.silence(3.0)))
+    codes = np.asarray(g711.encode_alaw(np.tile(once, 3))).reshape(-1, 160)
+    call.connect()
+    call.talk(0.5, b"\xd5" * 160)
+    call.record()  # without a silence limit too
+    for row in codes:
+        call.talk(0.02, row.tobytes())
+    assert call.events[1:] == [RecordingEnded("call", "fax")]
+
+
+@pytest.mark.parametrize(("on", "off"), [(0.2, 3.3), (0.5, 1.0), (3.0, 0.5)])
+def test_a_whistle_does_not(call: Call, on: float, off: float) -> None:
+    once = np.concatenate((tones.tone(FAX_CALLING_HERTZ, seconds=on), tones.silence(off)))
+    codes = np.asarray(g711.encode_alaw(np.tile(once, 4))).reshape(-1, 160)
+    call.connect()
+    call.talk(0.1)
+    call.record()
+    for row in codes:
+        call.talk(0.02, row.tobytes())
+    assert len(call.events) == 1
+
+
+@pytest.mark.parametrize("lossy", [False, True])
+def test_keys_are_heard_where_there_are_no_events(call: Call, lossy: bool) -> None:
+    codes = np.asarray(g711.encode_alaw(tones.dtmf("12#", seconds=0.12, pause=0.14)))
+    call.connect(event_payload_type=None)
+    call.talk(0.1)
+    call.record()
+    for row in codes[: len(codes) // 160 * 160].reshape(-1, 160):
+        call.talk(0.02, row.tobytes())
+        call.phone.sequence += lossy and row[0] == row[1] == 0xD5
+    call.talk(0.6, b"\xd5" * 160)
+    told = [Digit("call", "1"), Digit("call", "2"), Digit("call", "#")]
+    assert call.events[1:] == [*told, RecordingEnded("call", "key")]
+
+
+def test_keys_are_not_heard_where_there_are_events(call: Call) -> None:
+    codes = np.asarray(g711.encode_alaw(tones.dtmf("12#", seconds=0.12, pause=0.14)))
+    call.connect()
+    call.talk(0.1)
+    call.record()
+    for row in codes[: len(codes) // 160 * 160].reshape(-1, 160):
+        call.talk(0.02, row.tobytes())
+    call.talk(0.6)
+    assert len(call.events) == 1
 
 
 @pytest.mark.parametrize("receive", [False, True], ids=["inactive", "sendonly"])
