@@ -149,6 +149,22 @@ def test_the_journal_holds_exactly_what_came_in_the_recording(make: Make, multip
     assert index.arrival[-1] == pytest.approx(2.0, abs=0.02)
 
 
+def test_packets_before_the_answer_and_after_the_end_are_not_recorded(call: Call) -> None:
+    call.phone.say(20)  # a telephone that speaks as soon as it rings
+    call.pass_(0.5)
+    call.connect()
+    call.phone.say(3)
+    path = call.record()
+    sent = call.talk(1.0)
+    call.close()
+    late = call.another()
+    late.say(10)
+    assert recorded(path) == sent
+    index = journal.read(path)
+    assert index.malformed == 0
+    assert len(index) == 50
+
+
 @pytest.mark.parametrize("multiple", [True, False])
 def test_the_slow_path_is_right_for_every_packet(make: Make, multiple: bool) -> None:
     call = make(multiple)
