@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,9 +21,10 @@ from sipmail.agent.store import Store
 from sipmail.config.model import Record
 from sipmail.errors import MediaError, SpoolError
 from sipmail.media.client import MediaWorker
-from sipmail.media.protocol import FAX, Leg
+from sipmail.media.protocol import FAX, Keys, Leg
 from sipmail.net.driver import Driver
 from sipmail.sip.actions import Action
+from sipmail.sip.crypto import SECRET_BYTES
 from sipmail.sip.endpoint import Endpoint
 from sipmail.sip.session import LocalMedia, Media
 from sipmail.spool.layout import AUDIO
@@ -103,7 +105,9 @@ class LiveCall:
                 self._media_open = True
             raise
         self._still_here()
-        local = LocalMedia(self._host, port, self._line.codecs)
+        local = LocalMedia(
+            self._host, port, self._line.codecs, secret=secrets.token_bytes(SECRET_BYTES)
+        )
         self._perform(self._endpoint.answer(self.key, local, self._now))
         await self._until(lambda: self._established)
         await self._until(lambda: self._first_packet, _FIRST_PACKET_SECONDS)
@@ -194,7 +198,12 @@ class LiveCall:
         self._media = media
         self.message = replace(self.message, payloads={**self.message.payloads, **media.payloads})
         if self._media_open:
-            self._line.worker.connect(self.key, leg_of(media))
+            keys = media.keys
+            self._line.worker.connect(
+                self.key,
+                leg_of(media),
+                None if keys is None else Keys(keys.suite, keys.ours, keys.theirs),
+            )
 
     def note_first_packet(self) -> None:
         self._first_packet = True

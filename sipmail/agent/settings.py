@@ -29,6 +29,7 @@ def _sip_trunk(name: str, trunk: Trunk, secret: bytes) -> SipTrunk:
         expires=trunk.expires,
         keepalive=trunk.keepalive,
         accept_from=trunk.accept_from,
+        srtp=trunk.srtp,
         contact_user=contact_user(secret, name, trunk.registrar or "", trunk.username or ""),
     )
 

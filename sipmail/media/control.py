@@ -72,6 +72,11 @@ class Control:
         self._sr_ntp = 0
         self._sr_arrival = 0.0
 
+    @property
+    def socket(self) -> socket.socket:
+        """The odd port's."""
+        return self._socket
+
     def configure(self, leg: Leg, tick: int) -> None:
         """Reports go by this answer from now on."""
         if self._leg is None:

@@ -6,10 +6,10 @@ that bring an answer carry a `request` number, which the answer repeats.
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
-
 
 FAX = "fax"
 """Why a recording ended in which a fax machine calls."""
@@ -66,6 +66,15 @@ class Statistics:
     """Datagrams that were no RTP or RTCP, or came from a source that was not latched."""
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What a secured call is encrypted with (RFC 4568): master keys with their salt."""
+
+    suite: str
+    ours: bytes = field(repr=False)
+    theirs: bytes = field(repr=False)
+
+
 # Commands
 
 
@@ -84,6 +93,28 @@ class Connect:
 
     call: str
     leg: Leg
+
+
+@dataclass(frozen=True, slots=True)
+class Secure:
+    """From the next Connect on the media is SRTP with these keys (base64); in the clear without."""
+
+    call: str
+    suite: str
+    ours: str = field(repr=False)
+    theirs: str = field(repr=False)
+
+    @classmethod
+    def with_keys(cls, call: str, keys: Keys | None) -> Secure:
+        if keys is None:
+            return cls(call, "", "", "")
+        return cls(call, keys.suite, b64encode(keys.ours).decode(), b64encode(keys.theirs).decode())
+
+    @property
+    def keys(self) -> Keys | None:
+        if not self.suite:
+            return None
+        return Keys(self.suite, b64decode(self.ours), b64decode(self.theirs))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,14 +234,14 @@ class Failed:
     text: str
 
 
-Command = Open | Connect | Load | Play | Record | Stop | Close
+Command = Open | Secure | Connect | Load | Play | Record | Stop | Close
 Answer = Ready | Opened | Refused | Closed
 Event = FirstPacket | Played | Digit | RecordingEnded | Timeout | Failed
 
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        *(Open, Connect, Load, Play, Record, Stop, Close),
+        *(Open, Secure, Connect, Load, Play, Record, Stop, Close),
         *(Ready, Opened, Refused, Closed),
         *(FirstPacket, Played, Digit, RecordingEnded, Timeout, Failed),
     )

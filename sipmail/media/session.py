@@ -107,6 +107,11 @@ class Session:
         self._recorder: Recorder | None = None
         self._recorded = 0.0
 
+    @property
+    def sockets(self) -> tuple[socket.socket, socket.socket]:
+        """Those of RTP and RTCP."""
+        return self._rtp, self._control.socket
+
     def connect(self, leg: Leg) -> None:
         """The answer of the far side, the first or another.
 

@@ -18,7 +18,7 @@ import select
 import sys
 import time
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sipmail import process
 from sipmail.channel import Channel
@@ -29,6 +29,9 @@ from sipmail.media.ports import PortPool, bind_pair
 from sipmail.media.prompts import SILENCE, Prompts
 from sipmail.media.session import PLAYING_TICKS, Session, Studio
 from sipmail.media.wheel import Duty, Stream, Wheel
+
+if TYPE_CHECKING:
+    from sipmail.media.secure import Gateway
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +46,8 @@ class Worker:
         self._bind = bind
         self._sessions: dict[str, Session] = {}
         self._streams: dict[Stream, Session] = {}
+        self._gateways: dict[str, Gateway] = {}
+        self._keys: dict[str, protocol.Keys | None] = {}
         self._commands: deque[list[Any]] = deque()
         self._ended = False
         self._wheel = Wheel(time.monotonic(), self._broken)
@@ -79,8 +84,10 @@ class Worker:
                 self._flush()
             if readable:
                 self._read()
-        for session in tuple(self._sessions.values()):
+        for call, session in self._sessions.items():
             session.close()
+            if call in self._gateways:
+                self._gateways[call].close()
 
     def _read(self) -> None:
         try:
@@ -118,8 +125,15 @@ class Worker:
                 self._fail(session, error)
 
     def _direct(self, session: Session, command: object) -> None:
+        gateway = self._gateways.get(session.call)
+        if gateway is not None:
+            gateway.pump()  # what has come belongs before the command
         match command:
+            case protocol.Secure():
+                self._secure(session, command.keys)
             case protocol.Connect(leg=leg):
+                if gateway is not None:
+                    leg = gateway.connect(leg, self._keys[session.call])
                 session.connect(leg)
             case protocol.Play(prompts=prompts, token=token):
                 session.play(prompts, token)
@@ -127,6 +141,14 @@ class Worker:
                 session.record(path, maximum, silence, keys)
             case protocol.Stop():
                 session.stop()
+
+    def _secure(self, session: Session, keys: protocol.Keys | None) -> None:
+        """From the next answer on the call has these keys."""
+        self._keys[session.call] = keys
+        if session.call not in self._gateways:
+            from sipmail.media.secure import Gateway  # few calls need the library
+
+            self._gateways[session.call] = Gateway(*session.sockets, self._wheel)
 
     def _open(self, command: protocol.Open) -> None:
         now = time.monotonic()
@@ -151,7 +173,17 @@ class Worker:
             self._emit(protocol.Closed(command.request, protocol.Statistics()))
             return
         del self._streams[session.player]
+        gateway = self._gateways.pop(session.call, None)
+        if gateway is not None:
+            gateway.pump()
         statistics = session.close()
+        if gateway is not None:
+            gateway.close()
+            del self._keys[session.call]
+            if gateway.rejected:
+                logger.warning(
+                    "%s: %d packets did not authenticate", session.call, gateway.rejected
+                )
         self._pool.give_back(session.port, time.monotonic())
         self._emit(protocol.Closed(command.request, statistics))
 

@@ -19,6 +19,7 @@ Rules:
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from enum import Enum
 
 from sipmail.errors import ProtocolError
@@ -27,6 +28,7 @@ from sipmail.sip.actions import Cancelled, Ended, Established, HungUp, MediaChan
 from sipmail.sip.alarms import Alarm
 from sipmail.sip.capabilities import ALLOW, SUPPORTED
 from sipmail.sip.context import Context
+from sipmail.sip.crypto import Encryption
 from sipmail.sip.dialog import Dialog
 from sipmail.sip.dialog_request import DialogRequest, Finished
 from sipmail.sip.digest import DigestClient
@@ -59,7 +61,8 @@ class Phase(Enum):
 class Call:
     """One call. `gone` is called once, when nothing of it is left but its transactions.
 
-    `contact` is our Contact, `credentials` makes what answers a challenge of one of our requests.
+    `encryption` is that of its media, `contact` is our Contact, `credentials` makes what answers a
+    challenge of one of our requests.
     Raises ProtocolError, with the status to answer, for an INVITE that can't be taken.
     """
 
@@ -71,6 +74,7 @@ class Call:
         dialog: Dialog,
         *,
         trunk: str,
+        encryption: Encryption,
         contact: str,
         credentials: Callable[[], DigestClient | None],
         gone: Callable[[Call], None],
@@ -100,9 +104,10 @@ class Call:
         self._acceptances: dict[int, Acceptance] = {}
         self.session = Session(_number(dialog.local_tag), dialog.source.host)
         self.media: Media | None = None
+        self._encryption = encryption
         self._offer = description(request)
         if self._offer is not None:
-            check_offer(self._offer)
+            check_offer(self._offer, encryption)
         self.timer = SessionTimer(context, self._refresh_session, self._expired)
         self._timer_headers = self.timer.negotiate(request)
         self.refresh = SessionRefresh(
@@ -145,6 +150,7 @@ class Call:
         """Says 200 with an answer to the offer, or an offer where there was none."""
         if self.phase is not Phase.RINGING:
             return
+        local = replace(local, encryption=self._encryption)
         try:
             if self._offer is not None:
                 body = self.session.answer(self._offer, local)

@@ -371,5 +371,7 @@ class Endpoint:
 
 def _same_registration(before: Trunk, after: Trunk) -> bool:
     """Whether the registrar (or a caller with a password) has no part in what changed."""
-    alike = replace(after, keepalive=before.keepalive, accept_from=before.accept_from)
+    alike = replace(
+        after, keepalive=before.keepalive, accept_from=before.accept_from, srtp=before.srtp
+    )
     return alike == before

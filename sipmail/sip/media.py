@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sipmail.sip.crypto import Encryption, Keys
+
 
 @dataclass(frozen=True)
 class LocalMedia:
     """Our end: an address, an RTP port (RTCP on the next), codecs in order of preference
-    ("PCMA", "PCMU")."""
+    ("PCMA", "PCMU").
+
+    `secret` is what our SRTP keys are cut from: `crypto.SECRET_BYTES` random bytes, the same over
+    the life of a call.
+    """
 
     host: str
     port: int
     codecs: tuple[str, ...]
+    encryption: Encryption = Encryption.OFF
+    secret: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True)
@@ -41,3 +49,5 @@ class Media:
     send: bool
     receive: bool
     payloads: Mapping[int, str] = field(default_factory=dict)
+    keys: Keys | None = None
+    """With them both directions are SRTP, RTCP too."""

@@ -2,7 +2,11 @@
 
 Rules:
 - The first audio stream with a codec in common is taken, every other stream is refused with port
-  0 in its place (section 6). Streams are RTP/AVP or RTP/AVPF; SRTP is refused.
+  0 in its place (section 6). Streams are RTP/AVP or RTP/AVPF.
+- Encrypted streams are RTP/SAVP and RTP/SAVPF with a usable crypto attribute, and RTP/AVP with one,
+  as PBXs write it that leave the choice to the answerer. Where encryption may be, they are taken
+  before clear ones; where it must be, nothing else is; where it is off, SAVP is refused and never
+  answered in clear.
 - Codecs are G.711 in both laws, in our order of preference; all in common are in the answer, with
   the payload types of the offer, and we send the first. Telephone-events (RFC 4733) and comfort
   noise (RFC 3389) are taken where they are offered.
@@ -18,6 +22,7 @@ import ipaddress
 from dataclasses import dataclass, replace
 
 from sipmail.errors import ProtocolError
+from sipmail.sip.crypto import Crypto, Encryption, Keys, offered, usable
 from sipmail.sip.media import LocalMedia, Media
 from sipmail.sip.sdp import (
     Attribute,
@@ -36,6 +41,7 @@ _STATIC = {0: "PCMU", 8: "PCMA", 13: COMFORT_NOISE}
 _PAYLOAD_TYPES = {name: number for number, name in _STATIC.items()}
 _EVENTS = "0-15"
 _PROFILES = ("RTP/AVP", "RTP/AVPF")
+_SECURE_PROFILES = ("RTP/SAVP", "RTP/SAVPF")
 _PTIMES = (10, 20, 30, 40, 60)
 _MIRROR = {
     Direction.SENDRECV: Direction.SENDRECV,
@@ -73,7 +79,11 @@ def answer(offer: SessionDescription, local: LocalMedia, source: str) -> Agreeme
     Raises NotAcceptable.
     """
     refusals: list[NotAcceptable] = []
-    for index, stream in enumerate(offer.media):
+    indices = list(range(len(offer.media)))
+    if local.encryption is not Encryption.OFF:
+        indices = sorted(indices, key=lambda index: not _has_keys(offer.media[index]))
+    for index in indices:
+        stream = offer.media[index]
         try:
             ours, media = _answer_stream(offer, stream, local, source)
         except NotAcceptable as refusal:
@@ -87,12 +97,12 @@ def answer(offer: SessionDescription, local: LocalMedia, source: str) -> Agreeme
     raise _foremost(refusals)
 
 
-def check_offer(offer: SessionDescription) -> None:
+def check_offer(offer: SessionDescription, encryption: Encryption = Encryption.OFF) -> None:
     """Whether an offer can be answered by somebody with all our codecs; raises NotAcceptable."""
     refusals: list[NotAcceptable] = []
     for stream in offer.media:
         try:
-            _check_stream(stream)
+            _check_stream(stream, encryption)
         except NotAcceptable as refusal:
             refusals.append(refusal)
             continue
@@ -107,7 +117,9 @@ def offer_stream(local: LocalMedia, event_payload_type: int) -> MediaDescription
     names = [name for name in local.codecs if name in CODECS]
     types = {_PAYLOAD_TYPES[name]: name for name in (*names, COMFORT_NOISE)}
     types[event_payload_type] = EVENT
-    return _described(local, "RTP/AVP", types, DEFAULT_PTIME, Direction.SENDRECV, mux=False)
+    proto = "RTP/SAVP" if local.encryption is Encryption.REQUIRED else "RTP/AVP"
+    crypto = [] if local.encryption is Encryption.OFF else offered(local.secret)
+    return _described(local, proto, types, DEFAULT_PTIME, Direction.SENDRECV, crypto, mux=False)
 
 
 def accept(answered: SessionDescription, ours: MediaDescription, index: int, source: str) -> Media:
@@ -135,8 +147,21 @@ def accept(answered: SessionDescription, ours: MediaDescription, index: int, sou
         dict(theirs),
         {number: ours.rtpmap[number].name for number in ours.payload_types},
         answered.direction(stream),
+        _accepted_keys(stream, ours),
         mux=False,
     )
+
+
+def _accepted_keys(answered: MediaDescription, ours: MediaDescription) -> Keys | None:
+    """The keys of an answer to our offer; raises NotAcceptable where an encrypted one has none."""
+    theirs = usable(answered.crypto)
+    offers = [one for value in ours.crypto if (one := Crypto.parse(value)) is not None]
+    for one in offers:
+        if theirs is not None and (one.tag, one.suite) == (theirs.tag, theirs.suite):
+            return Keys(one.suite, one.key, theirs.key)
+    if answered.secure or ours.secure:
+        raise NotAcceptable(302, "No usable crypto attribute")
+    return None
 
 
 def _foremost(refusals: list[NotAcceptable]) -> NotAcceptable:
@@ -144,20 +169,33 @@ def _foremost(refusals: list[NotAcceptable]) -> NotAcceptable:
     return max(refusals, key=lambda one: _CLOSE.get(one.warning, 0), default=_NO_MEDIA)
 
 
-def _check_stream(stream: MediaDescription) -> None:
+def _has_keys(stream: MediaDescription) -> bool:
+    return stream.secure or bool(stream.crypto)
+
+
+def _check_stream(stream: MediaDescription, encryption: Encryption) -> Crypto | None:
+    """What the peer encrypts the stream with, None for a clear one; raises NotAcceptable."""
     if stream.kind != "audio" or not stream.port:
         raise NotAcceptable(304, "Media type not available")
-    if stream.proto.upper() not in _PROFILES:
+    profile = stream.proto.upper()
+    secure = profile in _SECURE_PROFILES
+    if profile not in _PROFILES and not (secure and encryption is not Encryption.OFF):
         raise NotAcceptable(302, f"Incompatible transport protocol {stream.proto}")
+    crypto = None if encryption is Encryption.OFF else usable(stream.crypto)
+    if secure and crypto is None:
+        raise NotAcceptable(302, "No usable crypto attribute")
+    if encryption is Encryption.REQUIRED and crypto is None:
+        raise NotAcceptable(302, "Media must be encrypted here")
+    return crypto
 
 
 def _answer_stream(
     offer: SessionDescription, stream: MediaDescription, local: LocalMedia, source: str
 ) -> tuple[MediaDescription, Media]:
-    _check_stream(stream)
-    offered = _names(stream)
+    crypto = _check_stream(stream, local.encryption)
+    theirs = _names(stream)
     chosen = [
-        next(((number, name) for number, name in offered if name == wanted), None)
+        next(((number, name) for number, name in theirs if name == wanted), None)
         for wanted in local.codecs
         if wanted in CODECS
     ]
@@ -166,13 +204,18 @@ def _answer_stream(
         raise NotAcceptable(305, "No codec in common")
     types = dict(codecs)
     for extra in (COMFORT_NOISE, EVENT):
-        types.update([(number, name) for number, name in offered if name == extra][:1])
+        types.update([(number, name) for number, name in theirs if name == extra][:1])
     direction = offer.direction(stream)
-    media = _media(offer, stream, source, codecs[0], types, types, direction, mux=stream.rtcp_mux)
+    reply = None if crypto is None else crypto.answer(local.secret)
+    keys = None if crypto is None or reply is None else Keys(crypto.suite, reply.key, crypto.key)
+    media = _media(
+        offer, stream, source, codecs[0], types, types, direction, keys, mux=stream.rtcp_mux
+    )
     if (":" in media.remote_host) != (":" in local.host):
         raise NotAcceptable(301, "Incompatible network address formats")
+    replies = [] if reply is None else [reply]
     ours = _described(
-        local, stream.proto, types, media.ptime, _MIRROR[direction], mux=media.rtcp_mux
+        local, stream.proto, types, media.ptime, _MIRROR[direction], replies, mux=media.rtcp_mux
     )
     return ours, media
 
@@ -185,6 +228,7 @@ def _media(
     theirs: dict[int, str],
     ours: dict[int, str],
     direction: Direction,
+    keys: Keys | None,
     *,
     mux: bool,
 ) -> Media:
@@ -214,6 +258,7 @@ def _media(
         send=direction.receives and not connection.on_hold,
         receive=direction.sends,
         payloads=ours,
+        keys=keys,
     )
 
 
@@ -285,6 +330,7 @@ def _described(
     types: dict[int, str],
     ptime: int,
     direction: Direction,
+    crypto: list[Crypto],
     *,
     mux: bool,
 ) -> MediaDescription:
@@ -297,6 +343,7 @@ def _described(
     attributes += [("ptime", str(ptime)), (direction.value, None)]
     if mux:
         attributes.append(("rtcp-mux", None))
+    attributes += [("crypto", str(one)) for one in crypto]
     return MediaDescription(
         "audio", local.port, proto, tuple(map(str, types)), attributes=tuple(attributes)
     )

@@ -22,6 +22,7 @@ from sipmail.sip.actions import Hop, Incoming
 from sipmail.sip.call import Call, Phase
 from sipmail.sip.capabilities import ACCEPT, ACCEPT_ENCODING, ALLOW, SUPPORTED
 from sipmail.sip.context import Context
+from sipmail.sip.crypto import Encryption
 from sipmail.sip.dialog import Dialog
 from sipmail.sip.digest import parse_parameters
 from sipmail.sip.digest_server import DigestServer, Verdict
@@ -144,6 +145,7 @@ class Outside:
             transaction,
             dialog,
             trunk=line.trunk.name,
+            encryption=Encryption.of(line.trunk.srtp, source.transport),
             contact=line.contact(local, source, secure=_is_secure(request)),
             credentials=line.credentials,
             gone=self._gone,

@@ -13,6 +13,7 @@ class Trunk:
     With `registrar` (a SIP URI) we register there as `username`; calls come from it and from
     `accept_from`. Without, calls come from `accept_from`, and with a `password` they must prove
     that they know it. `expires` and `keepalive` are seconds; a keepalive of 0 sends none.
+    `srtp` is off, optional, required or auto: see `Encryption.of`.
     `display` is the name in the From of our REGISTER. `contact_user` is the user of our Contact,
     to be unguessable; without it a new one is made each time, and a registrar then keeps the
     binding of a sipmail that crashed until it expires.
@@ -29,4 +30,5 @@ class Trunk:
     keepalive: float = 25.0
     accept_from: tuple[IPv4Network | IPv6Network, ...] = ()
     display: str = ""
+    srtp: str = "auto"
     contact_user: str | None = None
