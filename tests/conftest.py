@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.agent import Agent, configuration
 from tests.support.caller import Caller
@@ -18,6 +19,12 @@ from tests.support.smtp import SmtpServer
 
 # CI sets it: a missing program is then a failure, not a skip.
 _REQUIRED = os.environ.get("SIPMAIL_REQUIRE_INTEROP") == "1"
+
+# The same examples in every run, however slow the machine is at that moment.
+settings.register_profile(
+    "sipmail", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("sipmail")
 
 
 class StartAgent(Protocol):

@@ -10,25 +10,12 @@ from typing import Any
 
 from sipmail.media.protocol import Leg
 from sipmail.rtp.packet import RtpPacket
+from tests.support.ports import free_range
 
 
 def free_ports(count: int) -> int:
     """The first, even, of `count` UDP ports in a row that were free just now."""
-    while True:
-        with contextlib.ExitStack() as stack:
-            probe = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            probe.bind(("127.0.0.1", 0))
-            first = probe.getsockname()[1] + 1 & ~1
-            try:
-                for port in range(first, first + count):
-                    if port != probe.getsockname()[1]:
-                        other = stack.enter_context(
-                            socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-                        )
-                        other.bind(("127.0.0.1", port))
-            except (OSError, OverflowError):
-                continue
-            return first
+    return free_range(count)[0]
 
 
 class Phone:
