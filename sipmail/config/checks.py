@@ -191,13 +191,18 @@ def _mailboxes(sections: Sections) -> Iterator[Finding]:
     for name, mailbox in sections.mailboxes.items():
         path: tree.Path = ("mailboxes", name)
         silent = mailbox.announcement and not mailbox.missed_calls
-        if not mailbox.users and not mailbox.emails and not silent:
+        told = mailbox.webhook is not None or mailbox.command is not None
+        if not mailbox.users and not mailbox.emails and not silent and not told:
             text = "nobody would get its messages: write users: [NAME] or emails: [ADDRESS]"
             yield Finding(path, text)
         if not mailbox.numbers and name not in led_to:
             text = 'no call leads here: write numbers: ["201"], or mailbox: in a trunk'
             yield Finding(path, text, warning=True)
         yield from _choice(sections, name, mailbox)
+        url = urlsplit(mailbox.webhook.url) if mailbox.webhook else None
+        if url is not None and url.scheme == "http" and url.hostname not in _LOOPBACK:
+            text = "what callers say would cross the network in the clear: write https"
+            yield Finding((*path, "webhook", "url"), text, warning=True)
         record = mailbox.record
         if sections.limits and record.max > sections.limits.message:
             longest = format_duration(sections.limits.message)

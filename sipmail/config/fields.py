@@ -123,6 +123,30 @@ def _text(value: object) -> object:
     return value
 
 
+def _template(value: object) -> object:
+    if isinstance(_text(value), str):
+        from sipmail.config import templates
+
+        return templates.check(str(value))
+    return value
+
+
+def _template_file(value: object, info: ValidationInfo) -> object:
+    path = _file(value, info)
+    if surroundings(info) is not None:
+        from sipmail.config import templates
+
+        templates.check_file(path)
+    return path
+
+
+def _argument(value: object) -> object:
+    """One argument of a command: numbers are meant as they are written."""
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("has a zero byte, which no argument of a command can have")
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
 def _secret(value: object) -> object:
     if isinstance(value, str) and not value:
         raise ValueError("is empty: write the password, or leave the key out")
@@ -243,6 +267,9 @@ SipServer = Annotated[
     str, BeforeValidator(_registrar), WithJsonSchema({"type": "string", "pattern": "^[sS][iI][pP]"})
 ]
 OpeningHours = Annotated[str, BeforeValidator(_hours), _TEXT_SCHEMA]
+Template = Annotated[str, BeforeValidator(_template), _TEXT_SCHEMA]
+TemplateFile = Annotated[Path, BeforeValidator(_template_file), _TEXT_SCHEMA]
+Argument = Annotated[str, BeforeValidator(_argument), _TEXT_SCHEMA]
 Key = Annotated[
     str, BeforeValidator(_key), WithJsonSchema({"type": "string", "pattern": "^[0-9*#]$"})
 ]

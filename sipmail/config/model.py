@@ -29,6 +29,7 @@ from pydantic.json_schema import SkipJsonSchema, WithJsonSchema
 from sipmail.config.fields import (
     ROUTING,
     After,
+    Argument,
     AudioFormat,
     Codec,
     Count,
@@ -54,6 +55,8 @@ from sipmail.config.fields import (
     Size,
     Source,
     Srtp,
+    Template,
+    TemplateFile,
     Text,
     TimeZone,
     Until,
@@ -384,6 +387,90 @@ class Choice(Section):
     )
 
 
+class Body(Section):
+    """Templates for what stands in the e-mail; where only `text` is given, the HTML shows it."""
+
+    text: TemplateFile | None = Field(default=None, description="of the plain text")
+    html: TemplateFile | None = Field(default=None, description="of the HTML")
+
+
+class Webhook(Section):
+    """An address that is told of each message once its e-mail is delivered."""
+
+    url: Url = Field(
+        description="takes a POST of JSON", examples=["https://crm.example.com/voicemail"]
+    )
+    secret: Secret | None = Field(
+        default=None,
+        description="signs it: X-Sipmail-Signature is sha256= and HMAC-SHA256 of timestamp.body",
+    )
+    timeout: Duration = Field(default=10.0, gt=0, le=300, description="for its answer")
+    recording: bool = Field(default=False, description="it stands in the JSON, too, in base64")
+
+
+class Command(Section):
+    """A program that is run for each message once its e-mail is delivered, without a shell."""
+
+    run: tuple[Argument, ...] = Field(
+        min_length=1,
+        description="the program and its arguments; it reads JSON from its standard input",
+        examples=["[/usr/local/bin/ticket, new]"],
+    )
+    timeout: Duration = Field(default=30.0, gt=0, le=600, description="it is ended after this")
+
+
+class Contacts(Section):
+    """Who calls from which number; a name here comes before what the network says."""
+
+    numbers: dict[Number, Text] = Field(default={}, description="names by number")
+    files: tuple[File, ...] = Field(
+        default=(), description="CSV files with names and numbers, read again when they change"
+    )
+
+
+def _contacts(value: object) -> object:
+    """A file, a list of files, or names by number, for short."""
+    if isinstance(value, str):
+        return {"files": [value]}
+    if isinstance(value, list | tuple):
+        return {"files": value}
+    if isinstance(value, dict) and not set(value) <= set(Contacts.model_fields):
+        return {"numbers": value}
+    return value
+
+
+def _several_forms(schema: dict[str, Any]) -> None:
+    """For contacts, which may be written in short."""
+    names = {
+        "type": "object",
+        "propertyNames": {"pattern": "[0-9]"},
+        "additionalProperties": {"type": "string"},
+    }
+    files = {"type": "array", "items": {"type": "string"}}
+    schema["anyOf"] = [{"type": "string"}, files, {"$ref": schema.pop("$ref")}, names]
+
+
+def _body(value: object) -> object:
+    """A file by its name: HTML or text."""
+    if isinstance(value, str):
+        kind = "html" if value.removesuffix(".j2").endswith((".html", ".htm")) else "text"
+        return {kind: value}
+    return value
+
+
+def _command(value: object) -> object:
+    return {"run": value} if isinstance(value, list | tuple) else value
+
+
+def _list_or_section(schema: dict[str, Any]) -> None:
+    """For a section that may be written as a list of texts."""
+    schema["anyOf"] = [{"type": "array", "items": {"type": "string"}}, *schema["anyOf"]]
+
+
+def _file_or_optional_section(schema: dict[str, Any]) -> None:
+    schema["anyOf"] = [{"type": "string"}, *schema["anyOf"]]
+
+
 class Member(Section):
     """A user of a mailbox: in the file its name, or a mapping with the hours of being on call."""
 
@@ -468,6 +555,34 @@ class Mailbox(Section):
     attachment: AudioFormat = Field(default="mp3", description="the format of the recording")
     after: After = Field(default="thanks", description="what follows the message")
     missed_calls: bool = Field(default=True, description="an e-mail also when no message was left")
+    fold_missed_calls: Duration = Field(
+        default=300.0,
+        le=600,
+        description="further missed calls of the same caller within this are one e-mail; 0s: never",
+    )
+    max_attachment: Size = Field(
+        default=10 * 1024**2,
+        description="a larger recording is mailed in a smaller format",
+    )
+    one_mail_each: bool = Field(
+        default=False, description="an e-mail for each recipient, in place of one to all"
+    )
+    subject: Template | None = Field(
+        default=None, description="a template for the subject, in place of the built-in one"
+    )
+    body: Annotated[Body, BeforeValidator(_body)] | None = Field(
+        default=None,
+        description="templates for the e-mail, in place of the built-in one",
+        json_schema_extra=_file_or_optional_section,
+    )
+    webhook: Webhook | None = Field(
+        default=None, description="an address that is told of each message"
+    )
+    command: Annotated[Command, BeforeValidator(_command)] | None = Field(
+        default=None,
+        description="a program that is run for each message",
+        json_schema_extra=_list_or_section,
+    )
 
     def model_post_init(self, context: Any, /) -> None:
         if not self.name:
@@ -502,6 +617,11 @@ class Config(Section):
     routing: tuple[Source, ...] = Field(
         default=ROUTING, min_length=1, description="where the mailbox is looked for, in this order"
     )
+    contacts: Annotated[Contacts, BeforeValidator(_contacts)] = Field(
+        default=Contacts(),
+        description="names of callers: by number, or CSV files",
+        json_schema_extra=_several_forms,
+    )
     users: dict[str, Person] = Field(
         default={}, description="people and their e-mail addresses, by name"
     )
@@ -535,8 +655,11 @@ def _named(value: object, attribute: str) -> object:
 
 __all__ = [
     "Address",
+    "Body",
     "Choice",
+    "Command",
     "Config",
+    "Contacts",
     "Greeting",
     "HostPort",
     "Limits",
@@ -553,4 +676,5 @@ __all__ = [
     "Smtp",
     "Temporary",
     "Trunk",
+    "Webhook",
 ]

@@ -29,6 +29,7 @@ class _Words:
     given_up: str
     waiting: str
     broken: str
+    template: str
     lost: str
     withheld: str
     advice: str
@@ -43,6 +44,7 @@ _WORDS: Final[Mapping[str, _Words]] = {
         given_up="  was given up: {answer}",
         waiting="  waits since {since}; attempts: {attempts}; last answer: {answer}",
         broken="  its recording could not be decoded; the packets as received were sent instead",
+        template="  the mailbox's own template failed, the built-in words were sent: {wrong}",
         lost="  had lost its message.json: the mailbox and the caller are not known",
         withheld="a withheld number",
         advice=(
@@ -60,6 +62,7 @@ _WORDS: Final[Mapping[str, _Words]] = {
         given_up="  zaniechano dostarczania: {answer}",
         waiting="  czeka od {since}; próby: {attempts}; ostatnia odpowiedź: {answer}",
         broken="  nagrania nie udało się odczytać; wysłano pakiety tak, jak przyszły",
+        template="  własny szablon skrzynki zawiódł, wysłano wbudowany: {wrong}",
         lost="  utraciła plik message.json: skrzynka i dzwoniący są nieznani",
         withheld="numer zastrzeżony",
         advice=(
@@ -132,6 +135,8 @@ def _block(message: Message, about: Sequence[str], words: _Words, zone: ZoneInfo
             )
         elif worry == attempt.GIVEN_UP:
             lines.append(words.given_up.format(answer=delivery.last_answer or "-"))
+        elif (wrong := attempt.wrong_template(worry)) is not None:
+            lines.append(words.template.format(wrong=wrong))
         elif worry == attempt.BROKEN:
             lines.append(words.broken)
     if not message.mailbox:

@@ -23,6 +23,7 @@ GIVEN_UP = "given up"
 WAITING = "waiting"
 BROKEN = "broken"
 _FAILED = "failed "
+_TEMPLATE = "template "
 
 
 def after_attempt(message: Message, outcomes: Mapping[str, Outcome], now: datetime) -> Message:
@@ -97,6 +98,16 @@ def worries(message: Message) -> tuple[str, ...]:
 def failed_address(worry: str) -> str | None:
     """The address that a worry of `worries` is about, None where it is about something else."""
     return worry.removeprefix(_FAILED) if worry.startswith(_FAILED) else None
+
+
+def template_worry(wrong: str) -> str:
+    """The worry that a template of the mailbox is broken."""
+    return _TEMPLATE + wrong
+
+
+def wrong_template(worry: str) -> str | None:
+    """What is wrong with a template, None where a worry is about something else."""
+    return worry.removeprefix(_TEMPLATE) if worry.startswith(_TEMPLATE) else None
 
 
 def _status(outcome: Outcome) -> RecipientStatus:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from email.utils import format_datetime
 from functools import cache
 from pathlib import Path
@@ -26,7 +27,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sipmail.config.model import Config, Mailbox
 from sipmail.config.values import Address
-from sipmail.mail import mime
+from sipmail.mail import mime, own_words
+from sipmail.mail.deliver import one_line
 from sipmail.mail.view import Attachment as Attachment
 from sipmail.mail.view import View, caller, thread_id, view
 from sipmail.spool.message import Message
@@ -43,14 +45,34 @@ def compose(
 
     The same arguments give the same bytes.
     """
+    return composed(message, mailbox, config, audio, recipients)[0]
+
+
+def composed(
+    message: Message,
+    mailbox: Mailbox,
+    config: Config,
+    audio: Attachment | None,
+    recipients: Sequence[Address],
+) -> tuple[bytes, str]:
+    """The e-mail, and what is wrong with the mailbox's own templates: then the built-in words are
+    used."""
     shown = view(message, mailbox, config, audio, recipients)
+    wrong = ""
     picture = audio.waveform if audio is not None else None
     domain = _domain(config)
     cid = f"waveform.{message.id}@{domain}"
     mark = hashlib.sha256(message.id.encode()).hexdigest()[:24]
+    own_text, own_html = None, None
+    try:
+        shown = replace(shown, subject=own_words.subject(mailbox, shown))
+        values = own_words.variables(shown, f"cid:{cid}" if picture else "", shown.subject)
+        own_text, own_html = own_words.body(mailbox, values)
+    except own_words.Failed as error:
+        wrong = one_line(str(error))
     context = {**_context(shown), "cid": cid if picture else ""}
-    text = _template("message.txt.j2").render(context)
-    html = _template("message.html.j2").render(context)
+    text = own_text or _template("message.txt.j2").render(context)
+    html = own_html or _template("message.html.j2").render(context)
     content = mime.multipart(
         "alternative",
         f"=_{mark}_1",
@@ -72,7 +94,7 @@ def compose(
         content = mime.multipart("mixed", f"=_{mark}_3", (content, _recording(audio, shown)))
     headers = _envelope(message, config, recipients, shown.subject, reply_to=mailbox.reply_to or "")
     headers += _about_call(message, mailbox, domain, recorded=audio is not None)
-    return mime.message(headers, content)
+    return mime.message(headers, content), wrong
 
 
 def compose_notice(message: Message, config: Config, recipients: Sequence[Address]) -> bytes:

@@ -28,6 +28,9 @@ from sipmail.config.model import Config
 from sipmail.errors import SpoolError
 from sipmail.mail import admin, attempt, protocol
 from sipmail.mail import queue as work
+from sipmail.mail.contacts import Contacts
+from sipmail.mail.folding import Folding
+from sipmail.mail.hooks import is_hook
 from sipmail.mail.prepare import Gone, Held, Prepared, Settled, prepare
 from sipmail.mail.resend import resend
 from sipmail.mail.schedule import FIRST_DELAY, LONGEST_DELAY, TOO_LONG, Schedule
@@ -70,6 +73,10 @@ class Courier:
         self._unsaved: dict[str, Message] = {}
         self._after: dict[str, list[_Done]] = {}
         self._late: set[str] = set()
+        self._folding = Folding()
+        self._folded: dict[str, tuple[str, ...]] = {}
+        self._contacts = Contacts(config)
+        self._wrong_templates: set[tuple[str, str]] = set()
         self._trouble = ""
         self._failed = 0
         self._changed = True
@@ -188,6 +195,8 @@ class Courier:
 
     def _configure(self, config: Config) -> None:
         self._config = config
+        self._contacts = Contacts(config)
+        self._wrong_templates.clear()
         self._schedule.hurry_all(time.time())
 
     def _enter(self, message_id: str) -> None:
@@ -264,10 +273,19 @@ class Courier:
     def _dispatch(self, now: float) -> None:
         stopping = self._stop_at is not None
         while self._has_room() and (message_id := self._schedule.take(now, only_new=stopping)):
-            unsaved = self._unsaved.get(message_id)
-            self._encoders.submit(
-                prepare, self._spool, message_id, self._config, _utc(now), unsaved
-            ).add_done_callback(partial(self._post_prepared, message_id))
+            self._prepare(message_id, now)
+
+    def _prepare(self, message_id: str, now: float, repeats: tuple[datetime, ...] = ()) -> None:
+        self._encoders.submit(
+            prepare,
+            self._spool,
+            message_id,
+            self._config,
+            _utc(now),
+            self._unsaved.get(message_id),
+            self._contacts,
+            repeats,
+        ).add_done_callback(partial(self._post_prepared, message_id))
 
     def _has_room(self) -> bool:
         return self._schedule.in_hand < _IN_HAND
@@ -290,10 +308,49 @@ class Courier:
             return
         if isinstance(result, Prepared):
             self._unsaved.pop(message_id, None)
-            self._senders.submit(result, self._config.mail)
+            self._take_turn(result)
             return
         self._place(result)
         self._free(message_id)
+
+    def _take_turn(self, prepared: Prepared) -> None:
+        """Hands a prepared e-mail to a sender; a missed call may have to wait for others."""
+        message, now = prepared.message, time.time()
+        mailbox = self._config.mailboxes.get(message.mailbox)
+        window = mailbox.fold_missed_calls if mailbox is not None else 0.0
+        turn = self._folding.turn(message, window, now)
+        if turn.until is not None:
+            log.info("%s waits for more of this caller", _name(message))
+            self._schedule.postpone(message.id, turn.until)
+            self._free(message.id)
+        elif turn.others:
+            self._folded[message.id] = tuple(one for one, _ in turn.others)
+            self._prepare(message.id, now, tuple(when for _, when in turn.others))
+        else:
+            for one in self._folded.pop(message.id, ()):
+                self._when_idle(one, partial(self._fold, one, message.id))
+            self._warn_of_template(message, prepared.wrong_template)
+            self._senders.submit(prepared, self._config.mail)
+
+    def _fold(self, message_id: str, into: str) -> None:
+        try:
+            message = work.fold(self._spool, message_id, into)
+        except SpoolError as error:
+            log.warning("not folded: %s", error)
+            return
+        self._schedule.remove(message_id)
+        self._folding.done(message)
+        log.info("%s is mailed with %s", _name(message), into)
+        self._say(protocol.Settled(message_id, message.mailbox, State.DONE))
+
+    def _warn_of_template(self, message: Message, wrong: str) -> None:
+        """Once for each mistake: a mailbox may get many messages."""
+        if not wrong:
+            return
+        log.error("%s: the built-in words were used: %s", _name(message), wrong)
+        if (message.mailbox, wrong) not in self._wrong_templates:
+            self._wrong_templates.add((message.mailbox, wrong))
+            self._worry(message, (attempt.template_worry(wrong),))
 
     def _on_sent(self, message_id: str, sent: Sent) -> None:
         self._post(partial(self._after_sending, message_id, sent))
@@ -316,7 +373,7 @@ class Courier:
         if any(outcome.server for outcome in sent.outcomes.values()):
             self._trouble = next(o.answer for o in sent.outcomes.values() if o.server)
             self._schedule.server_failed(now)
-        else:
+        elif any(not is_hook(recipient) for recipient in sent.outcomes):
             self._trouble = ""
             self._schedule.server_works(now)
         self._worry(message, attempt.worries(message))

@@ -49,6 +49,8 @@ class English(Wording):
     why = "Reason"
     when = "When"
     length = "Length"
+    also_called = "Also called"
+    larger_than_allowed = "The recording is long, so it is attached in a smaller format."
 
     call = "Call"
     call_back = "I'll call back"

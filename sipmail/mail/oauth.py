@@ -75,7 +75,7 @@ class Tokens:
             {"Accept": "application/json"},
         )
         try:
-            with _opener().open(request, timeout=self._timeout) as answer:
+            with opener().open(request, timeout=self._timeout) as answer:
                 found = json.loads(answer.read(_LARGEST_ANSWER))
             text = str(found["access_token"])
             seconds = float(found.get("expires_in", _USUAL_SECONDS))
@@ -107,7 +107,8 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def opener() -> urllib.request.OpenerDirector:
+    """Opens addresses without following redirects."""
     return urllib.request.build_opener(_NoRedirects)
 
 

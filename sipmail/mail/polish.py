@@ -54,6 +54,8 @@ class Polish(Wording):
     why = "Powód"
     when = "Kiedy"
     length = "Długość"
+    also_called = "Ponowne próby"
+    larger_than_allowed = "Nagranie jest długie, dlatego załączono je w mniejszym formacie."
 
     call = "Zadzwoń"
     call_back = "Oddzwonię"

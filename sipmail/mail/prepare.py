@@ -10,15 +10,19 @@ never held back. Whatever else goes wrong holds the message, which stays in the 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
-from sipmail.config.model import Address, Config
+from sipmail.config.model import Address, Config, Mailbox
 from sipmail.errors import SipmailError, SpoolError
-from sipmail.mail import attempt
-from sipmail.mail.compose import Attachment, compose, compose_notice
+from sipmail.mail import attempt, hooks
+from sipmail.mail.compose import Attachment, compose_notice, composed
+from sipmail.mail.contacts import Contacts
 from sipmail.mail.deliver import Envelope
+from sipmail.mail.hooks import Hook
 from sipmail.mail.recipients import everyone, recipients, settle
 from sipmail.mail.recording import sound_of
 from sipmail.spool.message import Kind, Message
@@ -33,7 +37,12 @@ class Prepared:
     """Ready to be handed over; `message` is what is on disk."""
 
     message: Message
-    envelope: Envelope
+    envelopes: tuple[Envelope, ...]
+    """One for all, or one for each recipient; none where only hooks wait."""
+    hooks: tuple[Hook, ...] = ()
+    """To be told after the e-mail is delivered."""
+    wrong_template: str = ""
+    """What is wrong with the mailbox's own templates; then the built-in words are used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +78,18 @@ class _Hindrance(SipmailError):
 
 
 def prepare(
-    spool: Spool, message_id: str, config: Config, now: datetime, unsaved: Message | None = None
+    spool: Spool,
+    message_id: str,
+    config: Config,
+    now: datetime,
+    unsaved: Message | None = None,
+    contacts: Contacts | None = None,
+    repeats: tuple[datetime, ...] = (),
 ) -> Prepared | Settled | Held:
     """Prepares one message of the queue; `unsaved` is what the disk did not take the last time.
+
+    `contacts` know the names of callers, `repeats` is when the caller of a missed call called
+    again, where this e-mail stands for those calls, too.
 
     Raises Gone. Everything else that can happen is in the result.
     """
@@ -86,7 +104,8 @@ def prepare(
     try:
         if message.kind is Kind.NOTICE:
             return _prepare_notice(spool, message, config, now)
-        return _prepare_message(spool, message, config, now)
+        names = contacts or Contacts(config)
+        return _prepare_message(spool, message, config, now, names, repeats)
     except _Hindrance as error:
         return hold(spool, _latest(spool, message), str(error), now, for_admin=error.for_admin)
     except Exception as error:
@@ -137,11 +156,17 @@ def _prepare_notice(
     _must_save(spool, message, on_disk)
     if (state := attempt.settled(message)) is not None:
         return move(spool, message, state, now)
-    return Prepared(message, _envelope(message, config, compose_notice(message, config, wanted)))
+    data = compose_notice(message, config, wanted)
+    return Prepared(message, (_envelope(message, config, message.delivery.waiting(), data),))
 
 
 def _prepare_message(
-    spool: Spool, message: Message, config: Config, now: datetime
+    spool: Spool,
+    message: Message,
+    config: Config,
+    now: datetime,
+    contacts: Contacts,
+    repeats: tuple[datetime, ...],
 ) -> Prepared | Settled | Held:
     folder = spool.folder(State.QUEUE, message.id)
     on_disk = message
@@ -156,17 +181,60 @@ def _prepare_message(
     if message.kind is Kind.MISSED and not mailbox.missed_calls:
         _must_save(spool, message, on_disk)
         return move(spool, message, State.DONE, now)
+    if repeats:
+        message = replace(message, repeats=tuple(sorted({*message.repeats, *repeats})))
     wanted = recipients(mailbox, config, message.delivery.on_call_at or now)
-    if not wanted:
+    told = hooks.names(mailbox)
+    if not wanted and not told:
         raise _Hindrance(f"mailbox {mailbox.key} has neither users nor emails", for_admin=True)
-    message = _addressed(message, wanted, config)
+    message = _addressed(message, (*wanted, *(Address("", hook) for hook in told)), config)
     _must_save(spool, message, on_disk)
     if (state := attempt.settled(message)) is not None:
         return move(spool, message, state, now)
-    to = everyone(message.delivery, wanted)
-    return Prepared(
-        message, _envelope(message, config, compose(message, mailbox, config, audio, to))
-    )
+    return _composed(message, mailbox, config, audio, wanted, contacts, folder)
+
+
+def _composed(
+    message: Message,
+    mailbox: Mailbox,
+    config: Config,
+    audio: Attachment | None,
+    wanted: tuple[Address, ...],
+    contacts: Contacts,
+    folder: Path,
+) -> Prepared:
+    waiting = message.delivery.waiting()
+    addresses = tuple(one for one in waiting if not hooks.is_hook(one))
+    shown = message
+    if not message.caller.withheld and (name := contacts.name(message.caller.number)) is not None:
+        shown = replace(message, caller=replace(message.caller, name=name))
+    envelopes = []
+    wrong = ""
+    if addresses and mailbox.one_mail_each:
+        names = {person.email.casefold(): person for person in wanted}
+        for address in addresses:
+            one = names.get(address.casefold(), Address("", address))
+            data, wrong = composed(_for_one(shown, address), mailbox, config, audio, (one,))
+            envelopes.append(_envelope(message, config, (address,), data, _mark(address)))
+    elif addresses:
+        to = everyone(message.delivery, wanted)
+        data, wrong = composed(shown, mailbox, config, audio, to)
+        envelopes.append(_envelope(message, config, addresses, data))
+    sound = message.delivery.sound
+    file = folder / sound.file if sound is not None else None
+    told = hooks.hooks(shown, mailbox, audio, file, waiting)
+    return Prepared(message, tuple(envelopes), told, wrong)
+
+
+def _for_one(message: Message, address: str) -> Message:
+    """`message` with the Message-ID of the e-mail that only `address` gets."""
+    local, at, domain = (message.delivery.message_id or "").partition("@")
+    own = f"{local}.{_mark(address)}{at}{domain}"
+    return replace(message, delivery=replace(message.delivery, message_id=own))
+
+
+def _mark(address: str) -> str:
+    return hashlib.sha256(address.casefold().encode()).hexdigest()[:12]
 
 
 def _addressed(message: Message, wanted: tuple[Address, ...], config: Config) -> Message:
@@ -178,8 +246,11 @@ def _addressed(message: Message, wanted: tuple[Address, ...], config: Config) ->
     return replace(message, delivery=delivery)
 
 
-def _envelope(message: Message, config: Config, data: bytes) -> Envelope:
-    return Envelope(message.id, config.mail.sender, message.delivery.waiting(), data)
+def _envelope(
+    message: Message, config: Config, to: tuple[str, ...], data: bytes, mark: str = ""
+) -> Envelope:
+    key = f"{message.id}-{mark}" if mark else message.id
+    return Envelope(key, config.mail.sender, to, data)
 
 
 def _must_save(spool: Spool, message: Message, on_disk: Message) -> None:

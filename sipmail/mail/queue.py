@@ -45,6 +45,16 @@ def drop(spool: Spool, message_id: str, newer: Message | None = None) -> tuple[S
     return state, message
 
 
+def fold(spool: Spool, message_id: str, into: str) -> Message:
+    """Takes a missed call out of `queue/`, for which the e-mail about `into` stands, too. Raises
+    SpoolError."""
+    message = spool.load(State.QUEUE, message_id)
+    message = replace(message, notes=(*message.notes, f"mailed with {into}"))
+    spool.update(message, State.QUEUE)
+    spool.move(message_id, State.QUEUE, State.DONE)
+    return message
+
+
 def _find(spool: Spool, message_id: str) -> tuple[State, Message]:
     state, message = spool.find(message_id)
     if state not in (State.QUEUE, State.FAILED):

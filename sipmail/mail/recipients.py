@@ -6,6 +6,7 @@
 - The on-call list is that of now until the first recipient has the message, and from then on that
   of that moment: a change of shift does not send old messages around again, while a corrected
   address gets what it has not got yet.
+- The mailbox's hooks (`hooks`) are recipients of their own kind, and stand in no e-mail.
 - Whoever is not among them any more (removed, or another address now) is not waited for.
 """
 
@@ -16,6 +17,7 @@ from datetime import datetime
 
 from sipmail.config.hours import is_open
 from sipmail.config.model import Address, Config, Mailbox
+from sipmail.mail.hooks import is_hook
 from sipmail.spool.message import Delivery, RecipientState, RecipientStatus
 
 
@@ -51,7 +53,9 @@ def everyone(delivery: Delivery, wanted: tuple[Address, ...]) -> tuple[Address, 
     """Who stands in To, the same over every attempt: who is wanted, and who has it already."""
     present = {_key(address.email) for address in wanted}
     earlier = (
-        Address("", address) for address in delivery.delivered() if _key(address) not in present
+        Address("", address)
+        for address in delivery.delivered()
+        if _key(address) not in present and not is_hook(address)
     )
     return (*wanted, *earlier)
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sipmail.audio.encode import encode
+from sipmail.audio.encode import Encoded, encode
+from sipmail.audio.fax import is_fax
 from sipmail.audio.level import normalize, trimmed
 from sipmail.audio.speech import RATE, Speech, analyse
 from sipmail.audio.timeline import Recording, samples
@@ -36,6 +37,11 @@ _LOUD = -30.0
 _BAD_LINE = 0.1
 """Share of lost sound above which what is left cannot be judged."""
 _FRAME = RATE // 50
+FAX = "fax"
+"""The note of a message in which a fax machine calls."""
+_SMALLER = ("mp3", "opus")
+_BASE64 = 78 / 57
+"""What an attachment's lines take for a byte."""
 
 
 def sound_of(spool: Spool, message: Message, mailbox: Mailbox) -> tuple[Message, Attachment | None]:
@@ -81,6 +87,7 @@ def _attachment(sound: Sound, data: bytes, picture: bytes | None, duration: floa
         waveform=picture,
         lost=sound.lost,
         silent=sound.silent,
+        smaller=sound.smaller,
     )
 
 
@@ -91,17 +98,22 @@ def _made(spool: Spool, message: Message, mailbox: Mailbox) -> tuple[Message, At
         log.error("message %s (%s): no packet can be decoded", message.id, message.call_id)
         return _raw(spool, message)
     record = mailbox.record
-    loud = _is_loud(recording.samples, record.min)
+    fax = FAX in message.notes
+    loud = not fax and _is_loud(recording.samples, record.min)
     # Where loudness alone makes it a message and no edge and no level is asked for, the speech in
     # it need not be looked for: that is more than all the rest for a WAV.
     speech = None
     if not loud or record.trim or record.normalize:
         speech = analyse(recording.samples)
     in_doubt = loud or recording.lost_share > _BAD_LINE
-    if speech is not None and speech.seconds < record.min and not in_doubt:
-        return replace(message, kind=Kind.MISSED, duration=recording.duration), None
+    if speech is not None and speech.seconds < record.min:
+        if not fax and is_fax(recording.samples):
+            fax = True
+            message = replace(message, notes=(*message.notes, FAX))
+        if fax or not in_doubt:
+            return replace(message, kind=Kind.MISSED, duration=recording.duration), None
     finished = recording.samples if speech is None else _finished(recording, speech, mailbox)
-    encoded = encode(finished, recording.rate, mailbox.attachment)
+    encoded, smaller = _encoded(finished, recording.rate, mailbox)
     picture = waveform(finished)
     sound = Sound(
         file=f"message.{encoded.extension}",
@@ -111,6 +123,7 @@ def _made(spool: Spool, message: Message, mailbox: Mailbox) -> tuple[Message, At
         picture_size=len(picture),
         lost=recording.lost_share,
         silent=speech is not None and speech.seconds == 0,
+        smaller=smaller,
     )
     message = replace(message, duration=encoded.duration)
     attachment = _attachment(sound, encoded.data, picture, encoded.duration)
@@ -121,6 +134,18 @@ def _made(spool: Spool, message: Message, mailbox: Mailbox) -> tuple[Message, At
         log.warning("encoded again at the next attempt: %s", error)
         return message, attachment
     return replace(message, delivery=replace(message.delivery, sound=sound)), attachment
+
+
+def _encoded(sound: Samples, rate: int, mailbox: Mailbox) -> tuple[Encoded, bool]:
+    """`sound` in the mailbox's format, or in the first smaller one whose e-mail is not too large;
+    and whether it is another one."""
+    made: list[Encoded] = []
+    for format in dict.fromkeys((mailbox.attachment, *_SMALLER)):
+        made.append(encode(sound, rate, format))
+        if len(made[-1].data) * _BASE64 <= mailbox.max_attachment:
+            break
+    smallest = min(made, key=lambda one: len(one.data))
+    return smallest, smallest is not made[0]
 
 
 def _finished(recording: Recording, speech: Speech, mailbox: Mailbox) -> Samples:

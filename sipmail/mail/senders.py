@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from sipmail.config.model import Mail
 from sipmail.errors import DeliveryError
 from sipmail.mail import attempt
-from sipmail.mail.deliver import MailDelivery, Outcome, delivery_for, same_for_all
+from sipmail.mail.deliver import MailDelivery, Outcome, delivery_for
 from sipmail.mail.prepare import Held, Prepared, Settled, move, save
 from sipmail.spool.message import Message
 from sipmail.spool.spool import Spool
@@ -39,8 +39,13 @@ class Sent:
 
 
 def hand_over(spool: Spool, prepared: Prepared, delivery: MailDelivery) -> Sent:
-    """Sends one e-mail; what the server accepted is on disk before anything else happens."""
-    outcomes = delivery.send(prepared.envelope)
+    """Sends the e-mail, then tells the hooks; what was accepted is on disk before anything else
+    happens."""
+    outcomes: dict[str, Outcome] = {}
+    for envelope in prepared.envelopes:
+        outcomes.update(delivery.send(envelope))
+    if not any(not one.ok and one.temporary for one in outcomes.values()):
+        outcomes.update({hook.name: hook.tell() for hook in prepared.hooks})
     now = datetime.now(UTC)
     message = attempt.after_attempt(prepared.message, outcomes, now)
     if not save(spool, message):
@@ -127,7 +132,7 @@ class _Sender(threading.Thread):
                 log.exception("message %s could not be sent", prepared.message.id)
                 self._close()
             outcome = Outcome(False, True, str(error) or repr(error), server=True)
-            outcomes = same_for_all(prepared.envelope, outcome)
+            outcomes = dict.fromkeys(prepared.message.delivery.waiting(), outcome)
             message = attempt.after_attempt(prepared.message, outcomes, datetime.now(UTC))
             saved = save(self._pool._spool, message)
             return Sent(message, outcomes, None if saved else Held(message, str(error), True))

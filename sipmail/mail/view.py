@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -49,6 +49,8 @@ class Attachment:
     waveform: bytes | None = None
     lost: float = 0.0
     silent: bool = False
+    smaller: bool = False
+    """It is in another format than the mailbox's, for its size."""
 
 
 class Row(NamedTuple):
@@ -81,6 +83,8 @@ class View:
     call_link: str
     call_back_link: str
     file_name: str
+    facts_by_name: Mapping[str, object]
+    """The same for the templates of a company: see `config.templates`."""
     words: Wording
 
 
@@ -100,6 +104,40 @@ def view(
     who = isolated(name) or shown or nobody(message, words)
     subject_who = ", ".join(filter(None, (isolated(name), number))) or nobody(message, words)
     duration = audio.duration if audio is not None else None
+    remarks = _remarks(message, words, audio)
+    call_back_link = _call_back(
+        words, mailbox, recipients, received, subject_who if number else "", title
+    )
+    name_of_file = file_name(message, words, received, audio) if audio is not None else ""
+    known = {
+        "language": words.code,
+        "kind": _kind(message, words, duration),
+        "who": who,
+        "name": isolated(name),
+        "number": shown,
+        "country": country,
+        "mailbox": title,
+        "mailbox_key": mailbox.key,
+        "called": _shown(clean(message.called, _LONGEST_NAME)),
+        "called_name": isolated(clean(message.called_name or "", _LONGEST_NAME)),
+        "reason": words.reasons.get(message.reason, words.reasons["unknown"]),
+        "date": words.date(received),
+        "day": words.day(received),
+        "time": f"{received:%H:%M}",
+        "zone": words.zone(received),
+        "received": received,
+        "duration": words.duration(duration) if duration is not None else "",
+        "length": clock(duration) if duration is not None else "",
+        "seconds": round(duration) if duration is not None else 0,
+        "urgent": message.urgent,
+        "missed": duration is None,
+        "repeats": _repeats(message, words, config),
+        "remarks": remarks,
+        "file_name": name_of_file,
+        "call_link": link(number),
+        "call_back_link": call_back_link,
+        "id": message.id,
+    }
     return View(
         language=words.code,
         subject=_subject(message, words, subject_who, title, duration),
@@ -108,15 +146,15 @@ def view(
         who=who,
         length=clock(duration) if duration is not None else "",
         caller=_caller_rows(message, words, name, number, shown, country),
-        facts=_facts(message, words, received, title, duration),
-        remarks=_remarks(message, words, audio),
+        facts=_facts(message, words, received, title, duration)
+        + _repeat_rows(message, words, config),
+        remarks=remarks,
         number=shown,
         country=country,
         call_link=link(number),
-        call_back_link=_call_back(
-            words, mailbox, recipients, received, subject_who if number else "", title
-        ),
-        file_name=file_name(message, words, received, audio) if audio is not None else "",
+        call_back_link=call_back_link,
+        file_name=name_of_file,
+        facts_by_name=known,
         words=words,
     )
 
@@ -222,6 +260,16 @@ def _facts(
     return tuple(row for row in rows if row.value)
 
 
+def _repeats(message: Message, words: Wording, config: Config) -> tuple[str, ...]:
+    """When the caller called, too, in words."""
+    return tuple(words.day(when.astimezone(config.timezone)) for when in message.repeats)
+
+
+def _repeat_rows(message: Message, words: Wording, config: Config) -> tuple[Row, ...]:
+    times = _repeats(message, words, config)
+    return (Row(words.also_called, "; ".join(times)),) if times else ()
+
+
 def _remarks(message: Message, words: Wording, audio: Attachment | None) -> tuple[str, ...]:
     remarks = []
     if audio is not None:
@@ -231,6 +279,8 @@ def _remarks(message: Message, words: Wording, audio: Attachment | None) -> tupl
             remarks.append(words.lost(audio.lost))
         if audio.silent:
             remarks.append(words.silent)
+        if audio.smaller:
+            remarks.append(words.larger_than_allowed)
     remarks += (words.notes.get(note, clean(note, 200)) for note in message.notes)
     return tuple(remarks)
 

@@ -37,6 +37,11 @@ class Wording(ABC):
     why: ClassVar[str]
     when: ClassVar[str]
     length: ClassVar[str]
+    also_called: ClassVar[str]
+    """Before the times of further calls."""
+
+    larger_than_allowed: ClassVar[str]
+    """A recording that is mailed in another format for its size."""
 
     call: ClassVar[str]
     """On the button that dials."""

@@ -74,6 +74,8 @@ class Sound:
     picture_size: int = 0
     lost: float = 0.0
     silent: bool = False
+    smaller: bool = False
+    """It is in another format than the mailbox wants, since that would be too large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,8 @@ class Message:
     duration: float | None = None
     kind: Kind = Kind.MESSAGE
     notes: tuple[str, ...] = ()
+    repeats: tuple[datetime, ...] = ()
+    """When the same caller called again, where this missed call stands for those calls, too."""
     notice: Notice | None = None
     delivery: Delivery = Delivery()
 
@@ -221,6 +225,7 @@ def _message_out(message: Message) -> dict[str, object]:
         "urgent": message.urgent,
         "duration": message.duration,
         "notes": list(message.notes),
+        "repeats": [when.isoformat() for when in message.repeats],
         "notice": notice
         and {"event": notice.event, "subject": notice.subject, "text": notice.text},
         "delivery": {
@@ -271,6 +276,7 @@ def _message_in(raw: Mapping[str, object]) -> Message:
         urgent=get.flag("urgent"),
         duration=get.number("duration"),
         notes=get.texts("notes"),
+        repeats=tuple(filter(None, map(_time_in, get.texts("repeats")))),
         notice=Notice(str(notice["event"]), str(notice["subject"]), str(notice["text"]))
         if notice
         else None,
@@ -309,6 +315,7 @@ def _sound_in(get: _Reader) -> Sound:
         picture_size=int(get.number("picture_size") or 0),
         lost=get.number("lost") or 0.0,
         silent=get.flag("silent"),
+        smaller=get.flag("smaller"),
     )
 
 

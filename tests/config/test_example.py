@@ -14,7 +14,12 @@ from sipmail.config.loader import load
 from sipmail.config.schema import schema
 
 EXAMPLE = Path(__file__).parents[2] / "sipmail.example.yaml"
-ENVIRONMENT = {"PBX_PASSWORD": "a", "SMTP_PASSWORD": "b", "OAUTH_SECRET": "c"}
+ENVIRONMENT = {
+    "PBX_PASSWORD": "a",
+    "SMTP_PASSWORD": "b",
+    "OAUTH_SECRET": "c",
+    "WEBHOOK_SECRET": "d",
+}
 
 
 def example(*, uncommented: bool) -> Any:
@@ -22,7 +27,7 @@ def example(*, uncommented: bool) -> Any:
     text = EXAMPLE.read_text(encoding="utf-8")
     if uncommented:
         text = re.sub(
-            r"(?m)^(\s*)# (?=\s*(- )?[{a-z_]+: |\s*- tls|(greeting|temporary|choice|oauth):(\s|$))",
+            r"(?m)^(\s*)# (?=\s*(- )?[{a-z_]+: |\s*- tls|(greeting|temporary|choice|oauth|body|webhook|command):(\s|$))",
             r"\1",
             text,
         )
@@ -57,6 +62,9 @@ def test_the_example_loads_with_its_comments_taken_out(tmp_path: Path) -> None:
     for name in ("tls/fullchain.pem", "tls/privkey.pem", "tls/ca.pem", "other.pem", "other.key"):
         (tmp_path / name).touch()
     (tmp_path / "carrier.password").write_text("x")
+    (tmp_path / "templates").mkdir()
+    for name in ("mail.txt", "mail.html"):
+        (tmp_path / "templates" / name).write_text("{{ who }}")
     path = tmp_path / "sipmail.yaml"
     values = example(uncommented=True)
     values["sip"]["trunks"]["carrier"]["password"] = "x"

@@ -137,6 +137,13 @@ MAILBOX = "users: [anna]"
          "16:3: mailboxes.200: YAML reads the key 200 as a number: put it in quotes"),
         (MAILBOX, MAILBOX + '\n    choice: {prompt: /dev/null, keys: {"1": slaes}}',
          "16:45: mailboxes.sales.choice.keys.1: there is no mailbox 'slaes': did you mean sales?"),
+        (MAILBOX, MAILBOX + '\n    subject: "{{ whoo }}"',
+         "16:14: mailboxes.sales.subject: there is no {{ whoo }}: did you mean who?"),
+        (MAILBOX, MAILBOX + "\n    body: /dev/null\n    webhook: {url: ftp://example.com}",
+         "17:20: mailboxes.sales.webhook.url: 'ftp://example.com' is no address:"
+         " write it like https://example.com/path"),
+        (MAILBOX, MAILBOX + "\n    command: []",
+         "16:5: mailboxes.sales.command.run: at least one entry is wanted here: add it"),
         (MAILBOX, MAILBOX + '\n    choice: {keys: {"10": sales}}',
          "16:27: mailboxes.sales.choice.keys.10: '10' is no key of a telephone:"
          ' write one of 0-9 * #, like "1"'),

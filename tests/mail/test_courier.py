@@ -19,7 +19,7 @@ from sipmail.config.model import Config
 from sipmail.errors import SpoolError
 from sipmail.mail import protocol
 from sipmail.mail.client import Courier
-from sipmail.spool.message import Kind
+from sipmail.spool.message import Caller, Kind
 from sipmail.spool.spool import AUDIO, Spool, State
 from tests.mail.calls import babble, leave, packets, silence
 from tests.mail.conftest import ADMIN, ANNA, JAN, OFFICE, MakeConfig
@@ -153,7 +153,7 @@ def test_less_speech_than_the_least_is_a_missed_call(
     make_config: MakeConfig, spool: Spool, smtp_server: SmtpServer
 ) -> None:
     quiet = leave(spool, packets(silence(3.0)))
-    empty = leave(spool, packets(silence(0.0)))
+    empty = leave(spool, packets(silence(0.0)), caller=Caller("+48600999999"))
     unwanted = leave(spool, packets(silence(3.0)), mailbox="quiet")
     box = {"numbers": ["300"], "users": ["anna"], "missed_calls": False}
 

@@ -202,7 +202,7 @@ def test_a_recording_kept_with_the_facts_of_its_beginning_is_interrupted(
     assert isinstance(prepared, Prepared)
     assert prepared.message.ending == "interrupted"
     assert prepared.message.kind is Kind.MESSAGE
-    assert b"audio/" in prepared.envelope.data
+    assert b"audio/" in prepared.envelopes[0].data
 
 
 def test_whatever_composing_raises_holds_the_message(
@@ -211,7 +211,7 @@ def test_whatever_composing_raises_holds_the_message(
     def broken(*arguments: object) -> bytes:
         raise ZeroDivisionError("a mistake of ours")
 
-    monkeypatch.setattr("sipmail.mail.prepare.compose", broken)
+    monkeypatch.setattr("sipmail.mail.prepare.composed", broken)
     message = leave(spool, SPOKEN)
     held = prepare(spool, message.id, make_config(), NOON)
     assert isinstance(held, Held)
