@@ -100,7 +100,7 @@ def run(folder: Path, language: Language, tell: Callable[[str], None]) -> Path:
     tell(f"wrote {configuration}")
     log = folder / "sipmail.log"
     mail = folder / "mail" / "new"
-    with agent(configuration, log) as listening, _sample(language) as sample:
+    with agent(configuration, log) as listening, spoken_sample(language) as sample:
         tell(f"the agent is running: {listening}")
         leave_message(address, sample, tell, log)
         delivered = wait_for_mail(mail, log)
@@ -210,7 +210,8 @@ def describe(path: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _sample(language: Language) -> Iterator[Path]:
+def spoken_sample(language: Language) -> Iterator[Path]:
+    """The file with the message that the demo leaves."""
     with as_file(files("sipmail") / "greetings" / language.value / "sample.wav") as path:
         yield path
 
