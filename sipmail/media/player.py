@@ -166,6 +166,14 @@ class Player:
         self._jobs.clear()
         self._release()
 
+    def close(self) -> None:
+        """Stops for good; tells nobody anything any more, and so keeps no owner alive.
+
+        The worker collects no garbage while there are calls: a cycle would stay for as long.
+        """
+        self.stop()
+        self._played = _nobody
+
     def timestamp(self, tick: int) -> int:
         """The RTP timestamp of a tick."""
         return (self._timestamp + tick * _PER_TICK) & 0xFFFFFFFF
@@ -293,6 +301,10 @@ class Player:
         scratch[got : rows * self._samples] = silence
         block.payload[:rows] = scratch[: rows * self._samples].reshape(rows, self._samples)
         return rows
+
+
+def _nobody(token: int) -> None:
+    """Is told what nobody wants to know any more."""
 
 
 _RAMP = np.arange(_BLOCK_TICKS // min(PTIMES), dtype=np.int64)

@@ -184,6 +184,7 @@ class Session:
             self.stop()
         self._control.goodbye(wheel.tick, self._studio.wall())
         wheel.cancel(self)
+        self.player.close()
         self._control.close()
         self._rtp.close()
         return Statistics(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from sipmail.codecs import g711, tones
 from sipmail.codecs.tones import FAX_CALLING_HERTZ
 from sipmail.media.batch import Batch
+from sipmail.media.player import Player
 from sipmail.media.ports import PortPool, bind_pair
 from sipmail.media.prompts import Prompts
 from sipmail.media.protocol import (
@@ -484,6 +486,24 @@ def test_nobody_at_the_far_side_ends_nothing(call: Call, tmp_path: Path) -> None
     back.say(3)
     call.session.stop()
     assert len(recorded(path)) == 3
+
+
+def test_a_closed_call_is_gone_without_the_garbage_collector(make: Make) -> None:
+    # The worker collects only while there is no call: on a busy day a cycle would stay for hours.
+    gc.collect()
+    gc.disable()
+    try:
+        call = make()
+        call.connect()
+        call.talk(0.1)
+        call.session.play((prompt(call.folder, "a", b"\xd5" * 1600),), 1)
+        call.session.record(str(call.folder / "audio.rtp"), 60.0, 1.0, "#")
+        call.talk(0.5)
+        call.close()
+        del call.session
+        assert not any(isinstance(one, Session | Player) for one in gc.get_objects())
+    finally:
+        gc.enable()
 
 
 def test_reports_are_true(call: Call, tmp_path: Path) -> None:
