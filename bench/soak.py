@@ -32,7 +32,8 @@ from bench.program import (
     wait_ready,
 )
 
-_WARM_UP = 200
+_WARM_UP = 2000
+"""As many calls as bring every pool and every table of transactions (32 s) to its size."""
 _ROUND = 2000
 _GREETING, _LISTEN, _TALK = 0.2, 1.2, 1.0
 _PORT_REST = 60.0
