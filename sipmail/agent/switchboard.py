@@ -21,6 +21,7 @@ from sipmail.agent.store import Store
 from sipmail.agent.workers import Workers
 from sipmail.errors import MediaError, SpoolError
 from sipmail.media import protocol
+from sipmail.media.client import MediaWorker
 from sipmail.net.driver import Driver
 from sipmail.sip import actions as sip
 from sipmail.spool.message import Caller, Kind, Message
@@ -49,6 +50,7 @@ class Switchboard:
         self.driver = driver
         self.calls: dict[str, LiveCall] = {}
         self._by_source: Counter[str] = Counter()
+        self._by_worker: Counter[MediaWorker] = Counter()
         self.taken = 0
         self.refused = 0
         self._workers = workers
@@ -105,13 +107,14 @@ class Switchboard:
         self.taken += 1
         call = LiveCall(
             action.call,
-            Line(self.driver, self._workers.idlest(), self._store, decision.codecs),
+            Line(self.driver, self._workers.idlest(self._by_worker), self._store, decision.codecs),
             decision.message,
             host=self.driver.local_towards(action.source).host,
             source=source,
         )
         self.calls[action.call] = call
         self._by_source[source] += 1
+        self._by_worker[call.worker] += 1
         log.info(
             "%s: for %s from %s (%s) by trunk %s",
             call,
@@ -183,6 +186,7 @@ class Switchboard:
             log.exception("%s: could not be closed", call)
         finally:
             del self.calls[call.key]
+            self._by_worker[call.worker] -= 1
             self._by_source[call.source] -= 1
             if not self._by_source[call.source]:
                 del self._by_source[call.source]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 from sipmail.agent.keeper import Keeper
@@ -58,9 +58,9 @@ class Workers:
         for worker in self._keepers:
             worker.load(self._prompts())
 
-    def idlest(self) -> MediaWorker:
-        """The worker with the fewest calls."""
-        return min(self._keepers, key=lambda worker: worker.call_count)
+    def idlest(self, calls: Mapping[MediaWorker, int]) -> MediaWorker:
+        """The worker with the fewest `calls`, those that still ring too: a burst is spread."""
+        return min(self._keepers, key=lambda worker: calls.get(worker, 0))
 
     @property
     def restarts(self) -> int:

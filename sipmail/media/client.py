@@ -61,11 +61,6 @@ class MediaWorker:
         """The process id of the worker, None while there is none."""
         return self._child.pid
 
-    @property
-    def call_count(self) -> int:
-        """How many calls it has ports for."""
-        return len(self._calls)
-
     async def start(self) -> None:
         """Starts the process and waits until it takes commands; raises MediaError if it cannot."""
         await self._child.start(*self._arguments)
