@@ -72,8 +72,10 @@ class Gateway:
     def __init__(self, rtp: socket.socket, rtcp: socket.socket, wheel: Wheel) -> None:
         """`rtp` and `rtcp` are the session's, bound to what the far side was told."""
         self.due: int | None = None
+        self.accepted = 0
+        """Packets that came and authenticated."""
         self.rejected = 0
-        """Packets that did not authenticate."""
+        """Packets that did not: forged ones, repetitions, and what some phones send in the clear."""
         self._rtp = _Side(rtp)
         self._rtcp = _Side(rtcp)
         self._wheel = wheel
@@ -122,6 +124,7 @@ class Gateway:
                 if plain is None:
                     self.rejected += 1
                     continue
+                self.accepted += 1
                 if self._keys is not None:
                     side.target = source[:2]
                 with contextlib.suppress(OSError):

@@ -180,10 +180,9 @@ class Worker:
         if gateway is not None:
             gateway.close()
             del self._keys[session.call]
-            if gateway.rejected:
-                logger.warning(
-                    "%s: %d packets did not authenticate", session.call, gateway.rejected
-                )
+            if gateway.rejected > gateway.accepted:
+                text = "%s: %d packets did not authenticate, %d did: the keys may be wrong"
+                logger.warning(text, session.call, gateway.rejected, gateway.accepted)
         self._pool.give_back(session.port, time.monotonic())
         self._emit(protocol.Closed(command.request, statistics))
 

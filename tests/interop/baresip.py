@@ -16,7 +16,8 @@ _MODULES = Path("/usr/lib/baresip/modules")
 _CONFIGURATION = """\
 poll_method epoll
 sip_listen 127.0.0.1:{port}
-sip_trans_def udp
+sip_trans_def {transport}
+sip_verify_server no
 call_local_timeout 60
 audio_source aufile,{sound}
 audio_player aubridge,nowhere
@@ -32,6 +33,7 @@ module_path {modules}
 module g711.so
 module aufile.so
 module aubridge.so
+module srtp.so
 module_tmp account.so
 module_app menu.so
 """
@@ -48,17 +50,31 @@ def leave_message(
     user: str,
     display: str,
     seconds: float,
+    encryption: str = "",
+    transport: str = "udp",
 ) -> str:
     """Calls `number` at `target` for `seconds`, playing `sound` (8 kHz mono WAV) from the start.
 
+    `encryption` is baresip's word for how media is: srtp, srtp-mand, srtp-mandf, or nothing.
     Returns what baresip printed; AssertionError when the call was not established.
     """
     first, last = free_range(10)
     port = free_port()
     (folder / "config").write_text(
-        _CONFIGURATION.format(port=port, sound=sound, first=first, last=last, modules=_MODULES)
+        _CONFIGURATION.format(
+            port=port,
+            sound=sound,
+            first=first,
+            last=last,
+            modules=_MODULES,
+            transport=transport,
+        )
     )
-    account = f'"{display}" <sip:{user}@127.0.0.1:{target[1]}>;regint=0;audio_codecs={codec}/8000/1'
+    way = f";transport={transport}"
+    account = (
+        f'"{display}" <sip:{user}@127.0.0.1:{target[1]}{way}>;regint=0'
+        f";audio_codecs={codec}/8000/1" + (f";mediaenc={encryption}" if encryption else "")
+    )
     (folder / "accounts").write_text(account + "\n")
     process = subprocess.Popen(
         [
@@ -69,7 +85,7 @@ def leave_message(
             "-t",
             str(round(seconds + 10)),
             "-e",
-            f"/dial sip:{number}@{target[0]}:{target[1]}",
+            f"/dial sip:{number}@{target[0]}:{target[1]}{way}",
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
