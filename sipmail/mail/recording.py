@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from sipmail.audio.encode import Encoded, encode
 from sipmail.audio.fax import is_fax
@@ -37,6 +38,7 @@ _LOUD = -30.0
 _BAD_LINE = 0.1
 """Share of lost sound above which what is left cannot be judged."""
 _FRAME = RATE // 50
+_TONE_SPREAD = 10 ** (1.5 / 10)
 FAX = "fax"
 """The note of a message in which a fax machine calls."""
 _SMALLER = ("mp3", "opus")
@@ -99,11 +101,12 @@ def _made(spool: Spool, message: Message, mailbox: Mailbox) -> tuple[Message, At
         return _raw(spool, message)
     record = mailbox.record
     fax = FAX in message.notes
-    loud = not fax and _is_loud(recording.samples, record.min)
+    frames = _loud(recording.samples)
+    loud = not fax and len(frames) > 0 and len(frames) * _FRAME / RATE >= record.min
     # Where loudness alone makes it a message and no edge and no level is asked for, the speech in
     # it need not be looked for: that is more than all the rest for a WAV.
     speech = None
-    if not loud or record.trim or record.normalize:
+    if not loud or record.trim or record.normalize or _is_tone(frames):
         speech = analyse(recording.samples)
     in_doubt = loud or recording.lost_share > _BAD_LINE
     if speech is not None and speech.seconds < record.min:
@@ -162,10 +165,16 @@ def _raw(spool: Spool, message: Message) -> tuple[Message, Attachment]:
     return message, _attachment(sound, data, None, message.duration or 0.0)
 
 
-def _is_loud(sound: Samples, least: float) -> bool:
-    """Whether `least` seconds are so loud that they are worth a listener's ear."""
+def _loud(sound: Samples) -> npt.NDArray[np.float32]:
+    """The power of the frames that are worth a listener's ear, 1.0 is a full-scale square."""
     whole = len(sound) // _FRAME * _FRAME
     frames = sound[:whole].astype(np.float32).reshape(-1, _FRAME)
     power = np.square(frames / np.float32(32768)).mean(axis=1)
-    loud = int(np.count_nonzero(power > 10 ** (_LOUD / 10)))
-    return loud > 0 and loud * _FRAME / RATE >= least
+    loud: npt.NDArray[np.float32] = power[power > 10 ** (_LOUD / 10)]
+    return loud
+
+
+def _is_tone(loud: npt.NDArray[np.float32]) -> bool:
+    """Whether some loud frames are all of one strength, as those of a calling fax are."""
+    ranked = np.sort(loud)
+    return bool(ranked[3 * len(ranked) // 4] < _TONE_SPREAD * ranked[len(ranked) // 4])

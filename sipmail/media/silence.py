@@ -10,8 +10,8 @@ Rules:
   from their own murmur. Quieter callers are heard where no louder one spoke before and the line
   is so quiet that a murmur is out of the question;
 - a word is over when its end has sunk into the noise, weak syllables at its end too;
-- one loud frame is a click, not speech; sound of always the same strength is a tone: a dial tone,
-  a busy tone, however loud;
+- one loud frame is a click, not speech; sound that is always as strong is a dial tone, however
+  loud; sound that comes and goes as strong each time, look after look, is a busy tone;
 - no packets (suppressed silence, comfort noise, an outage) are silence, a call on hold is neither.
 
 Levels are mean squares, 1.0 is a full-scale square wave. `tick` counts milliseconds. A frame is as
@@ -52,6 +52,7 @@ _TAIL_HOLE = 6
 _HANGOVER_TICKS = 220
 
 _TONE_FRAMES = 75
+_TONE_LOOKS = 3
 _MACHINE_FRAMES = 15
 _TONE_SPREAD = 10 ** (1.2 / 10)
 
@@ -99,6 +100,7 @@ class SilenceDetector:
         "_since",
         "_spoken",
         "_suspects",
+        "_tones",
         "due",
     )
 
@@ -113,6 +115,7 @@ class SilenceDetector:
         self._since = self._spoken = tick
         self._look_until = tick + _MACHINE_TICKS
         self._suspects = False
+        self._tones = 0
         self.due = self._next(tick)
         """When `over` has something to judge."""
 
@@ -184,10 +187,11 @@ class SilenceDetector:
         strong = np.flatnonzero(smooth > max(floor * _MARGIN, voice))
         if not len(strong):
             return 0
-        if len(strong) >= _MACHINE_FRAMES and _is_tone(raw[strong]):
-            self._suspects = self._ended < self._look_until
-            if len(strong) >= _TONE_FRAMES:
-                return 0
+        tone = len(strong) >= _MACHINE_FRAMES and _is_tone(raw[strong])
+        self._suspects = tone and self._ended < self._look_until
+        self._tones = self._tones + 1 if tone and len(strong) >= _TONE_FRAMES else 0
+        if self._tones >= _TONE_LOOKS:
+            return 0
         last = int(strong[-1])
         tail = smooth[last : last + _TAIL_FRAMES] > max(usual, floor) * _TAIL_MARGIN
         tail[0] = True
