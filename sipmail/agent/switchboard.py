@@ -109,7 +109,7 @@ class Switchboard:
             action.call,
             Line(self.driver, self._workers.idlest(self._by_worker), self._store, decision.codecs),
             decision.message,
-            host=self.driver.local_towards(action.source).host,
+            host=self.driver.media_host(action.trunk, action.source),
             source=source,
         )
         self.calls[action.call] = call

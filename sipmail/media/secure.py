@@ -75,7 +75,7 @@ class Gateway:
         self.accepted = 0
         """Packets that came and authenticated."""
         self.rejected = 0
-        """Packets that did not: forged ones, repetitions, and what some phones send in the clear."""
+        """Packets that did not: forged or repeated ones, and what some phones send in the clear."""
         self._rtp = _Side(rtp)
         self._rtcp = _Side(rtcp)
         self._wheel = wheel

@@ -286,6 +286,11 @@ class Driver:
         address = self._addresses.towards(hop.host, self.now, bound) or "127.0.0.1"
         return Hop("udp", address, udp.port)
 
+    def media_host(self, trunk: str, source: Hop) -> str:
+        """Our address for the SDP of a call of `trunk` that came from `source`: as the registrar
+        saw it, where it said so (a NAT is between), else as the kernel routes."""
+        return self.endpoint.learned_host(trunk, source) or self.local_towards(source).host
+
     def _stream_local(self, peer: Hop, host: str, port: int, now: float) -> Hop:
         """Our address for a connection with `peer` that has `host` and `port` on our side."""
         ipv6 = is_ipv6(peer.host)

@@ -175,6 +175,14 @@ class Endpoint:
         """The names of the trunks that an address belongs to."""
         return tuple(line.trunk.name for line in self._sources.candidates(host))
 
+    def learned_host(self, trunk: str, source: Hop) -> str | None:
+        """Our address as the registrar of `trunk` saw it, for media of calls that it sends."""
+        line = self._lines.get(trunk)
+        registration = None if line is None else line.registration
+        if registration is None or registration.address is None:
+            return None
+        return registration.address.host if source.host in registration.hosts else None
+
     def _line(self, trunk: Trunk) -> Line:
         return Line(self._context, self._layer, trunk, self._line_left)
 

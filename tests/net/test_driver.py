@@ -16,7 +16,7 @@ import pytest
 from sipmail.net.address import LocalAddresses
 from sipmail.net.driver import Driver, Listener
 from sipmail.net.resolver import Resolver, Service
-from sipmail.sip.actions import Action, Registered, RegistrationFailed
+from sipmail.sip.actions import Action, Hop, Registered, RegistrationFailed
 from sipmail.sip.endpoint import Endpoint
 from sipmail.sip.message import Request, parse, received_from, response_to
 from sipmail.sip.stream import StreamFramer
@@ -305,5 +305,23 @@ def test_a_udp_message_is_answered_by_the_endpoint(host: str, any_host: str) -> 
             assert answer.status == 200
             assert f"@{literal}:{port}" in (answer.headers.get("Contact") or "")
         await scene.driver.close()
+
+    run(main)
+
+
+def test_media_is_wanted_where_the_registrar_saw_us() -> None:
+    async def main() -> None:
+        registrar, scene = Registrar(), Scene()
+        await registrar.open()
+        scene.services = [(0, 0, "127.0.0.1", registrar.port)]
+        await scene.driver.listen([Listener("tcp", "0.0.0.0", 0)])
+        scene.ours = "192.0.2.99"  # behind a NAT: the registrar sees 127.0.0.1
+        await scene.start()
+        await scene.registered()
+        source = Hop("tcp", "127.0.0.1", registrar.port)
+        assert scene.driver.media_host("pbx", source) == "127.0.0.1"
+        assert scene.driver.media_host("pbx", Hop("tcp", "127.0.0.2", 1)) == "192.0.2.99"
+        await scene.driver.close()
+        registrar.close()
 
     run(main)
