@@ -390,7 +390,8 @@ class Courier:
             self._unsaved.pop(message.id, None)
             self._failed += place.state is State.FAILED
             self._worry(message, attempt.worries(message))
-            log.info("%s is settled: %s/", _name(message), place.state)
+            if not message.delivery.delivered():  # else the log has said so for each recipient
+                log.info("%s is settled: %s/", _name(message), place.state)
             self._say(protocol.Settled(message.id, message.mailbox, place.state))
             return
         if place.unsaved:
@@ -489,7 +490,8 @@ class _LogLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._lines.put(protocol.Log(record.levelno, record.name, self.format(record)))
-        self.wake()
+        if threading.current_thread() is not threading.main_thread():
+            self.wake()  # the main thread passes the lines on before it sleeps
 
     def take(self) -> Iterator[protocol.Log]:
         """The lines since the last time."""
