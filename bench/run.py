@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -43,6 +44,7 @@ from bench.program import (
 from bench.verify import verify
 
 _BEEP_AND_QUIET = 1.5
+_IDLE = 10.0
 # pyVoIP starts three threads a call: more calls than these would measure its collapse.
 _PYVOIP_CALLS = 20
 
@@ -60,6 +62,10 @@ class Row:
     complete: int | None = None
     doubled: int | None = None
     mail_delay_p99: float | None = None
+    idle_memory: float | None = None
+    """Bytes of all processes before the first call."""
+    idle_cpu: float | None = None
+    """The share of a core that waiting for calls takes."""
 
     @property
     def cpu_ms(self) -> float:
@@ -128,6 +134,9 @@ def sipmail(bench: Bench, attachment: str) -> Row:
         with ended(process), log:
             wait_ready(folder / "log", process)
             idle, before = memory(process.pid), cpu_seconds(process.pid)
+            time.sleep(_IDLE)
+            idle_cpu = (cpu_seconds(process.pid) - before).total() / _IDLE
+            before = cpu_seconds(process.pid)
             order = bench.order(sip_port)
             with Peak(process.pid) as peak:
                 seen = bench.load(order)
@@ -151,6 +160,8 @@ def sipmail(bench: Bench, attachment: str) -> Row:
         complete,
         doubled,
         delay,
+        idle,
+        idle_cpu,
     )
 
 
@@ -237,6 +248,8 @@ def show(rows: list[Row], console: Console) -> None:
             seconds = max(row.load["call_seconds"], 1e-9)
             parts = (f"{name} {cpu * 1e3 / seconds:.3f}" for name, cpu in sorted(row.used.items()))
             console.print(f"{row.name}, by process: {', '.join(parts)}")
+        if row.idle_memory is not None and row.idle_cpu is not None:
+            console.print(f"idle: {row.idle_memory / 1e6:.0f} MB, {row.idle_cpu:.2%} of a core")
 
 
 def _number(value: Any, form: str) -> str:
