@@ -18,7 +18,9 @@ from sipmail.sip.uri import SipUri
 Address = IPv4Address | IPv6Address
 
 _REALM = "sipmail"
-_ALGORITHMS = ("SHA-256", "MD5")
+# MD5 first: gateways, and SIPp 3.6, read the first challenge only and know nothing else; who knows
+# SHA-256 takes the first that it knows (RFC 8760 section 2.3), and is let in either way.
+_ALGORITHMS = ("MD5", "SHA-256")
 
 
 class Line:

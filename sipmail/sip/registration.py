@@ -400,7 +400,12 @@ class Registration:
         self._redirects = 0
         self._stop_keepalive()
         if wait is None:
-            wait = backoff(self._failures, self._context.timers, self._context.jitter)
+            wait = backoff(
+                self._failures,
+                self._context.timers,
+                self._context.jitter,
+                answered=status is not None,
+            )
         self.phase = RegistrationPhase.WAITING
         self._alarm = self._context.at(now + wait, self._resolve)
         self._context.tell(RegistrationFailed(self.trunk.name, status, reason, wait))

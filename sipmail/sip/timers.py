@@ -17,7 +17,8 @@ class Timers:
     `response` is how long the application may think about an INVITE; `min_se` is the shortest
     session interval that we take; `backoff` and `backoff_max` are the base time and the longest
     pause after failed registrations (RFC 5626 proposes half an hour for the latter, for which
-    nobody wants to be without a mailbox after a PBX came back); `early_refresh` is how long before
+    nobody wants to be without a mailbox after a PBX came back), `backoff_silent` is the base time
+    where the registrar did not answer; `early_refresh` is how long before
     its end a registration is renewed, at most.
     """
 
@@ -27,6 +28,7 @@ class Timers:
     response: float = 600.0
     min_se: float = 90.0
     backoff: float = 30.0
+    backoff_silent: float = 1.0
     backoff_max: float = 300.0
     early_refresh: float = 30.0
 

@@ -142,16 +142,29 @@ def test_unanswered_it_is_repeated_and_then_backed_off() -> None:
     ]  # fmt: skip
     [failed] = scene.told(RegistrationFailed)
     assert (failed.status, failed.reason) == (None, "no answer")
-    # RFC 5626 4.5: 50 to 100 % of min(max, 30 * 2^1); the jitter is 0.5 here.
-    assert failed.retry_in == 45.0
+    # RFC 5626 4.5: 50 to 100 % of min(max, base * 2^1), the base 1 s for who is silent; the
+    # jitter is 0.5 here.
+    assert failed.retry_in == 1.5
     assert phase(scene) is RegistrationPhase.WAITING
-    scene.advance(44.9)
+    scene.advance(1.4)
     assert len(scene.told(Resolve)) == 1
     scene.advance(0.2)
     assert len(scene.told(Resolve)) == 2
     registrar.resolve()
     registrar.accept()
     assert phase(scene) is RegistrationPhase.REGISTERED
+
+
+def test_a_registrar_that_restarts_is_tried_again_soon_and_then_less_often() -> None:
+    scene = Scene(PBX, jitter=1 - 1e-9)
+    registrar = Registrar(scene)
+    registrar.start()
+    for _ in range(10):
+        scene.note(scene.endpoint.transport_failed(FIRST, scene.now))
+        scene.advance(scene.told(RegistrationFailed)[-1].retry_in + 0.01)
+        registrar.resolve()
+    waits = [round(action.retry_in) for action in scene.told(RegistrationFailed)]
+    assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
 
 
 def test_the_back_off_doubles_up_to_its_longest_and_begins_again_after_a_success() -> None:
@@ -634,8 +647,8 @@ def test_inbound_calls_are_challenged() -> None:
     assert scene.told(Incoming) == []
     lines = refused.all("WWW-Authenticate")
     assert [re.search(r"algorithm=([\w-]+)", line)[1] for line in lines] == [  # type: ignore[index]
-        "SHA-256",
         "MD5",
+        "SHA-256",
     ]
     scene.receive(phone.ack(branch=phone.branch))
     fields = dict(re.findall(r'(\w+)="?([^",]*)"?', lines[1]))
