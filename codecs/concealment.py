@@ -4,11 +4,11 @@ A lost stretch is filled with the pitch period before it, repeated, as the appen
 the message is complete when it is decoded, also with the period after it, repeated backwards, so
 that both ends fit and the middle is a cross-fade. Rules:
 - samples that were received are never changed;
-- each side is at full strength for 10 ms, as in the appendix, and then fades; with two sides the
-  fade may take longer than the appendix's 60 ms before it sounds artificial (`bench/concealment.py`
-  measures it); what remains of a longer loss is the background of the recording;
+- each side is at full strength for a packet and then fades; with two sides the fade may take much
+  longer than the appendix's 60 ms before it sounds artificial (`bench/concealment.py` measures it);
+  what remains of a longer loss is the background of the recording;
 - the pitch may be as low as 50 Hz, so that mains hum is repeated whole;
-- the fades keep the power, so noise stays as loud as it was.
+- the fades keep the power, so noise, hum and tones stay as loud as they were.
 
 All losses are worked on together, as arrays of one row a loss. Only where the sound before a loss
 is itself concealed does it wait for that, in a further round.
@@ -22,10 +22,10 @@ import numpy.typing as npt
 from sipmail.codecs.comfort_noise import LOOP
 from sipmail.codecs.g711 import Samples
 
-FADE_FROM = 80
+FADE_FROM = 160
 """Samples of a side at full strength."""
 
-FADE_TO = 800
+FADE_TO = 1600
 """Samples after which a side is gone."""
 
 _SHORTEST_PITCH = 40
@@ -33,6 +33,8 @@ _LONGEST_PITCH = 160
 _TEMPLATE = 80
 _HISTORY = _TEMPLATE + _LONGEST_PITCH
 _JOIN = 3
+_EVENED_FROM = 40
+_MOST_EVENED = 1.5
 
 Floats = npt.NDArray[np.float32]
 Index = npt.NDArray[np.int64]
@@ -92,10 +94,33 @@ def _fill(samples: Samples, start: Index, stop: Index, until: Index, background:
     mixed = weight_left * from_left + weight_right * from_right
     mixed *= _power_kept(weight_left, weight_right, from_left, from_right, inside)
     noise = background[(start[:, np.newaxis] + at) % LOOP]
-    mixed += np.sqrt(1 - np.minimum(np.square(weight_left + weight_right), 1)) * noise
+    faded = 1 - np.minimum(np.square(weight_left + weight_right), 1)
+    loudness = np.square(background.astype(np.float64)).mean()
+    due = np.where(inside, np.square(mixed) + faded * loudness, 0).sum(axis=1)
+    mixed += np.sqrt(faded) * noise
+    mixed *= _evened(mixed, due, inside, at, mirrored)
     target = start[:, np.newaxis] + at
     filled = np.clip(np.rint(mixed[inside]), -32768, 32767).astype(np.int16)
     samples[target[inside]] = filled
+
+
+def _evened(
+    mixed: npt.NDArray[np.float64],
+    due: npt.NDArray[np.float64],
+    inside: npt.NDArray[np.bool_],
+    at: Index,
+    mirrored: Index,
+) -> npt.NDArray[np.float64]:
+    """What gives each loss the energy that is `due`, without a step at its ends.
+
+    A tone and a background that is much the same tone add up or cancel out as chance will have it.
+    """
+    energy = np.where(inside, np.square(mixed), 0).sum(axis=1)
+    change = np.sqrt(np.maximum(due, 1.0) / np.maximum(energy, 1.0))
+    gain = np.clip(change, 1 / _MOST_EVENED, _MOST_EVENED)[:, np.newaxis]
+    within = np.clip(np.minimum(at, mirrored) / _EVENED_FROM, 0.0, 1.0)
+    evened: npt.NDArray[np.float64] = 1 + (gain - 1) * within
+    return evened
 
 
 def _pitch(history: Floats) -> Index:
