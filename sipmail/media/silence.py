@@ -10,12 +10,13 @@ Rules:
   from their own murmur. Quieter callers are heard where no louder one spoke before and the line
   is so quiet that a murmur is out of the question;
 - a word is over when its end has sunk into the noise, weak syllables at its end too;
-- one loud frame is a click, not speech; sound that is always as strong is a dial tone, however
-  loud; sound that comes and goes as strong each time, look after look, is a busy tone;
+- one loud frame is a click, not speech; noise is no louder than `_LOUDEST_NOISE`. What is louder
+  and steady, or comes and goes as strong each time, may be music or a machine with something to
+  say, but after `_MONOTONE_TICKS` of it a dial tone, a busy tone or a broken line;
 - no packets (suppressed silence, comfort noise, an outage) are silence, a call on hold is neither.
 
-Levels are mean squares, 1.0 is a full-scale square wave. `tick` counts milliseconds. A frame is as
-long as the samples of a 20 ms packet that are looked at, whatever the ptime.
+Levels are mean squares, 1.0 is a full-scale square wave; `tick` counts milliseconds; a frame is
+20 ms, whatever the ptime.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ LEVEL_STRIDE = 5
 makes of 800 Hz and its multiples no signal tone comes near to."""
 
 _FRAME_SAMPLES = 160 // LEVEL_STRIDE
-_FRAME_TICKS = 20
 _SMOOTHED = 5
 _SHARE = np.float32(1 / (_SMOOTHED - 1))
 _ASIDE = 64 * _FRAME_SAMPLES
@@ -52,7 +52,8 @@ _TAIL_HOLE = 6
 _HANGOVER_TICKS = 220
 
 _TONE_FRAMES = 75
-_TONE_LOOKS = 3
+_MONOTONE_TICKS = 30_000
+_LOUDEST_NOISE = 10 ** (-34 / 10)
 _MACHINE_FRAMES = 15
 _TONE_SPREAD = 10 ** (1.2 / 10)
 
@@ -100,7 +101,7 @@ class SilenceDetector:
         "_since",
         "_spoken",
         "_suspects",
-        "_tones",
+        "_varied",
         "due",
     )
 
@@ -115,7 +116,7 @@ class SilenceDetector:
         self._since = self._spoken = tick
         self._look_until = tick + _MACHINE_TICKS
         self._suspects = False
-        self._tones = 0
+        self._varied = tick
         self.due = self._next(tick)
         """When `over` has something to judge."""
 
@@ -184,13 +185,15 @@ class SilenceDetector:
         floor = max(quiet, _LOWEST)
         self._loudest = max(self._loudest, loud)
         voice = min(_VOICE, max(floor * _QUIET_MARGIN, self._loudest * _BESIDE_LOUDEST))
-        strong = np.flatnonzero(smooth > max(floor * _MARGIN, voice))
+        stands_out = max(min(floor, _LOUDEST_NOISE) * _MARGIN, voice)
+        strong = np.flatnonzero(smooth > stands_out)
         if not len(strong):
             return 0
         tone = len(strong) >= _MACHINE_FRAMES and _is_tone(raw[strong])
         self._suspects = tone and self._ended < self._look_until
-        self._tones = self._tones + 1 if tone and len(strong) >= _TONE_FRAMES else 0
-        if self._tones >= _TONE_LOOKS:
+        if not (tone and len(strong) >= _TONE_FRAMES) and ranked.item(-1) > floor * _MARGIN:
+            self._varied = self._ended
+        elif self._ended - self._varied >= _MONOTONE_TICKS:
             return 0
         last = int(strong[-1])
         tail = smooth[last : last + _TAIL_FRAMES] > max(usual, floor) * _TAIL_MARGIN

@@ -227,7 +227,18 @@ def test_a_line_that_was_left_alone(hertz: tuple[float, ...], on: float, off: fl
     whole = np.concatenate((spoken, at(-15, tone * (time % (on + off) < on))))
     end = Line().ends(whole)
     assert end is not None
-    assert end - len(spoken) / RATE < (35 if off else 15)
+    assert 20 < end - len(spoken) / RATE < 45
+
+
+@pytest.mark.parametrize("kind", ["noise", "tone", "bursts"])
+def test_what_is_loud_and_steady_is_listened_to_for_a_while(kind: str) -> None:
+    """Music, a siren, a test call: louder than any background, it is not the end of a message."""
+    time = np.arange(25 * RATE) / RATE
+    sound = at(-12, np.sin(2 * np.pi * 440 * time) * ((time % 1 < 0.5) | (kind == "tone")))
+    if kind == "noise":
+        sound = background("white", -15, len(time), 1)
+    whole = np.concatenate((sound, background("white", -55, 9 * RATE, 2)))
+    assert Line().ends(whole) == pytest.approx(30, abs=0.7)  # a burst ends 0.5 s before
 
 
 def test_a_click_is_no_speech() -> None:
