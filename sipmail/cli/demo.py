@@ -26,6 +26,7 @@ from typing import Annotated
 import typer
 
 from sipmail.cli.call import CallError, order_for, place
+from sipmail.cli.options import ConfigOption
 from sipmail.errors import SipmailError
 
 _MARK = "# Written by `sipmail demo`, which writes over this folder each time.\n"
@@ -78,8 +79,11 @@ def demo(
     language: Annotated[
         Language | None, typer.Option(help="Of the greeting and the e-mail; from LANG by default.")
     ] = None,
+    config: ConfigOption = None,
 ) -> None:
     """Run the agent on loopback, leave it one message by a real call, and show the e-mail.
+
+    It writes a configuration of its own; -c is taken as everywhere, and not read.
 
     Example: sipmail demo --dir /tmp/sipmail-demo
     """

@@ -21,7 +21,7 @@ import typer
 from sipmail.cli import terminal
 from sipmail.cli.options import FAILED, WRONG_USE, ConfigOption, fail, read_config
 from sipmail.cli.scalar import scalar
-from sipmail.cli.terminal import JsonOption
+from sipmail.cli.terminal import JsonOption, hand_on_json
 
 if TYPE_CHECKING:
     from sipmail.audio.greeting import Greeting
@@ -80,6 +80,7 @@ def _greeting(
     context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     context.obj = config
+    hand_on_json(context, as_json)
     if context.invoked_subcommand is None:
         list_greetings(context, config=config, as_json=as_json)
 

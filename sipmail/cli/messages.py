@@ -18,7 +18,7 @@ from sipmail.cli import card, terminal
 from sipmail.cli.card import IdArgument
 from sipmail.cli.change import change
 from sipmail.cli.options import WRONG_USE, ConfigOption, fail, read_config
-from sipmail.cli.terminal import JsonOption
+from sipmail.cli.terminal import JsonOption, hand_on_json
 from sipmail.errors import SipmailError
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def _messages(
     context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     context.obj = config
+    hand_on_json(context, as_json)
     if context.invoked_subcommand is None:
         list_messages(context, config=config, as_json=as_json)
 

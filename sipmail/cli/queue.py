@@ -16,7 +16,7 @@ from sipmail.cli import card, terminal
 from sipmail.cli.card import IdArgument
 from sipmail.cli.change import change, messages
 from sipmail.cli.options import ConfigOption, read_config
-from sipmail.cli.terminal import JsonOption
+from sipmail.cli.terminal import JsonOption, hand_on_json
 
 if TYPE_CHECKING:
     from sipmail.config.model import Config
@@ -35,6 +35,7 @@ def _queue(
     context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     context.obj = config
+    hand_on_json(context, as_json)
     if context.invoked_subcommand is None:
         list_messages(context, config, as_json)
 

@@ -23,6 +23,12 @@ _WIDE = 240
 """Columns where the output goes to a program: nothing is cut there."""
 
 
+def hand_on_json(context: typer.Context, as_json: bool) -> None:
+    """`--json` before a subcommand means the subcommand."""
+    if as_json and context.invoked_subcommand is not None:
+        context.default_map = {context.invoked_subcommand: {"as_json": True}}
+
+
 def console() -> Console:
     """stdout, with colours and the window's width where it is a terminal."""
     from rich.console import Console

@@ -55,6 +55,9 @@ def explain(error: yaml.MarkedYAMLError, lines: Sequence[str]) -> str:
         return "tabs cannot indent: write spaces"
     begun = error.context_mark.line if error.context_mark else (mark.line if mark else 0)
     between = lines[begun : mark.line + 1] if mark else []
+    if mark and mark.line >= len(lines):
+        # The file ended within a bracket, which some line before has opened.
+        between = [one for one in lines if re.search(r"[\[{]", one)]
     if "flow" in str(error.context) and any(re.search(r"[\[{,:]\s*#", one) for one in between):
         return "a # begins a comment, so the bracket is not closed: put the # in quotes"
     if "flow" in str(error.context) and any(re.search(r"[\[{,:]\s*\$\{", one) for one in between):
