@@ -22,7 +22,7 @@ from sipmail.net.stream import Streams
 from sipmail.net.tls import TlsPeer, client_context
 from sipmail.net.trace import Trace
 from sipmail.net.udp import UdpSocket
-from sipmail.sip.actions import Action, Hop, Resolve, Send
+from sipmail.sip.actions import Action, Hop, Registered, RegistrationFailed, Resolve, Send
 from sipmail.sip.endpoint import Endpoint
 from sipmail.sip.uri import SipUri, parse_uri
 
@@ -76,6 +76,7 @@ class Driver:
         self._timer: asyncio.TimerHandle | None = None
         self._address_timer: asyncio.TimerHandle | None = None
         self._registered_from: dict[str, tuple[Hop, Hop]] = {}
+        self._broken: set[str] = set()
         self._led_to: dict[str, list[Hop]] = {}
         self._looking_up: set[asyncio.Task[None]] = set()
         self.received = 0
@@ -119,8 +120,17 @@ class Driver:
             elif isinstance(action, Resolve):
                 self._look_up(self._resolve(action))
             else:
+                if isinstance(action, Registered | RegistrationFailed):
+                    self._note_repaired(action)
                 self._on_action(action)
         self._reschedule()
+
+    def _note_repaired(self, action: Registered | RegistrationFailed) -> None:
+        """Tells that a trunk whose way broke is registered again; a failure is told by others."""
+        if action.trunk in self._broken:
+            self._broken.discard(action.trunk)
+            if isinstance(action, Registered):
+                log.info("trunk %s: registered again", action.trunk)
 
     async def close(self) -> None:
         """Stops listening and forgets what was under way."""
@@ -219,7 +229,9 @@ class Driver:
 
     def _transport_failed(self, hop: Hop, why: str) -> None:
         registered = self.endpoint.registrations.items()
-        trunks = ", ".join(name for name, state in registered if state.hop == hop)
+        names = [name for name, state in registered if state.hop == hop]
+        self._broken.update(names)
+        trunks = ", ".join(names)
         log.log(
             logging.WARNING if trunks else logging.DEBUG,
             "%s to %s:%d over %s: %s",

@@ -170,9 +170,10 @@ def test_a_registrar_that_hangs_up_is_connected_again(caplog: pytest.LogCaptureF
         await scene.driver.close()
         registrar.close()
 
-    with caplog.at_level(logging.WARNING, "sipmail"):
+    with caplog.at_level(logging.INFO, "sipmail"):
         run(main)
     assert "trunk pbx: the way to 127.0.0.1:" in caplog.text
+    assert caplog.text.count("trunk pbx: registered again") == 1
 
 
 def test_the_next_server_takes_over_from_one_that_is_gone() -> None:
