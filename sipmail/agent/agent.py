@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from sipmail import __version__
+from sipmail.agent import greetings
 from sipmail.agent.identity import load_secret
 from sipmail.agent.keeper import Keeper
 from sipmail.agent.prompts import prepare_all, sweep
@@ -107,7 +108,12 @@ class Agent:
         self.driver.trace.everything = trace
         self._listeners, self._certificates = listeners(config)
         self.switchboard = Switchboard(
-            self._reception(), self.workers, self.store, self.driver, self._kept
+            self._reception(),
+            self.workers,
+            self.store,
+            self.driver,
+            self._kept,
+            lambda: self._background(self._take_greetings()),
         )
         self._control: ControlServer | None = None
         self._web: StatusServer | None = None
@@ -132,6 +138,8 @@ class Agent:
         for message in await self.store.run(self.spool.recover):
             log.warning("%s was interrupted: what was recorded is queued", message.id)
         await self.store.run(sweep, self._prompt_cache)
+        await self.store.run(greetings.sweep, self.spool.root)
+        self.config = await self.store.run(greetings.recorded, self.config, self.spool.root)
         self._prompts = await self.store.run(prepare_all, self.config, self._prompt_cache)
         self.switchboard.reception = self._reception()
         await self.store.run(self.switchboard.reception.warm_up)
@@ -294,11 +302,26 @@ class Agent:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a task of the agent failed", exc_info=error)
 
+    async def _take_greetings(self) -> None:
+        """A greeting was recorded by phone: the next call hears it."""
+        async with self._reloading:
+            config = greetings.recorded(self.config, self.spool.root)
+            try:
+                self._prompts = await asyncio.to_thread(prepare_all, config, self._prompt_cache)
+            except SipmailError as error:
+                log.error("the recorded greeting cannot be used: %s", error)
+                return
+            self.config = config
+            self.workers.load()
+            self.switchboard.reception = self._reception()
+            log.info("the recorded greeting is in use")
+
     async def reload(self) -> None:
         """Reads the configuration again; a wrong one is reported and the old one stays."""
         async with self._reloading:
             try:
                 config = await asyncio.to_thread(load, self.config.path)
+                config = greetings.recorded(config, self.spool.root)
                 prompts = await asyncio.to_thread(prepare_all, config, self._prompt_cache)
                 trusted = trust(config)
             except ConfigError as error:

@@ -34,6 +34,8 @@ from sipmail.voicemail.call import Ending, HungUp, Review
 log = logging.getLogger(__name__)
 
 _FIRST_PACKET_SECONDS = 1.0
+_BETWEEN_KEYS_SECONDS = 5.0
+_ALL_KEYS = "0123456789*#"
 _FURTHER = "further.rtp"
 """A further recording, until it takes the place of the first."""
 
@@ -58,6 +60,8 @@ class LiveCall:
         self.source = source
         self.answered_elsewhere = False
         self.refused = False
+        self.in_place = True
+        """Whether it counts for the limits."""
         self.task: asyncio.Task[None] | None = None
         self._line = line
         self._host = host
@@ -111,6 +115,20 @@ class LiveCall:
         self._perform(self._endpoint.answer(self.key, local, self._now))
         await self._until(lambda: self._established)
         await self._until(lambda: self._first_packet, _FIRST_PACKET_SECONDS)
+
+    async def digits(self, *prompts: str, most: int) -> str:
+        """Plays prompts, then the keys that were pressed until `#`, `most` of them, or a pause."""
+        await self.play(*prompts, keys=_ALL_KEYS)
+        while "#" not in self._keys and 0 < len(self._keys) < most:
+            known = len(self._keys)
+            await self._until(lambda known=known: len(self._keys) > known, _BETWEEN_KEYS_SECONDS)  # type: ignore[misc]
+            if len(self._keys) == known:
+                break
+        return self._keys.partition("#")[0]
+
+    async def keep(self) -> None:
+        """What is recorded is the mailbox's greeting from now on. Raises SpoolError."""
+        await self._line.store.keep(self.message)
 
     async def play(self, *prompts: str, keys: str = "") -> str:
         """Plays prompts without a gap; returns the key of `keys` that ended them, or ""."""
@@ -248,6 +266,10 @@ class LiveCall:
     @property
     def worker(self) -> MediaWorker:
         return self._line.worker
+
+    @property
+    def store(self) -> Store:
+        return self._line.store
 
     @property
     def begun(self) -> bool:

@@ -18,7 +18,8 @@ from sipmail.sip.message import Request, parse
 from sipmail.spool.message import Caller, Message, new_id
 from sipmail.voicemail.caller import caller, renamed
 from sipmail.voicemail.greeting import choose
-from sipmail.voicemail.plan import Plan, make
+from sipmail.voicemail.greeting_line import GreetingPlan
+from sipmail.voicemail.plan import Plan, make, make_greeting_line
 from sipmail.voicemail.reason import Reason
 from sipmail.voicemail.routing import Directory
 
@@ -39,7 +40,7 @@ Content-Length: 0\r
 class Admission:
     """The call is taken: what its script will do, and its message so far."""
 
-    plan: Plan
+    plan: Plan | GreetingPlan
     message: Message
     codecs: tuple[str, ...]
 
@@ -84,6 +85,8 @@ class Reception:
             return Refusal(503, "the spool's disk is full (limits.free_disk)", (_RETRY_AFTER,))
         request = incoming.request
         trunk = self.config.sip.trunks.get(incoming.trunk)
+        if (mailbox := self._directory.greeting_line(request)) is not None:
+            return self._greeting_line(incoming, mailbox)
         match = self._directory.find(request, trunk)
         if match is None:
             return Refusal(404, f"no mailbox for {request.uri}; see `sipmail explain`")
@@ -105,6 +108,20 @@ class Reception:
             for key, target in (match.mailbox.choice.keys if match.mailbox.choice else {}).items()
         }
         plan = self._plan(match.mailbox, match.reason, now, choices)
+        return Admission(plan, message, self.config.rtp.codecs)
+
+    def _greeting_line(self, incoming: Incoming, mailbox: Mailbox) -> Admission:
+        now = self._now().astimezone(self._zone)
+        message = Message(
+            id=new_id(now),
+            mailbox=mailbox.key,
+            called=mailbox.greeting_number or "",
+            caller=caller(incoming.request, self.config.country),
+            trunk=incoming.trunk,
+            call_id=incoming.request.call_id,
+            received=now,
+        )
+        plan = make_greeting_line(mailbox, self.prompts.__getitem__)
         return Admission(plan, message, self.config.rtp.codecs)
 
     def _plan(

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+from sipmail.errors import SpoolError
 from sipmail.spool.message import Message
 from sipmail.spool.spool import Spool, State
 
@@ -28,6 +29,11 @@ class Store:
         self.spool = spool
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="spool")
 
+    @property
+    def threads(self) -> ThreadPoolExecutor:
+        """The threads, for a store beside this one."""
+        return self._threads
+
     async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs `work` in one of the spool's threads."""
         loop = asyncio.get_running_loop()
@@ -40,6 +46,10 @@ class Store:
     async def update(self, message: Message) -> None:
         """The facts of a message that is being recorded on disk. Raises SpoolError."""
         await self.run(self.spool.update, message, State.RECORDING)
+
+    async def keep(self, message: Message) -> None:
+        """Only greetings are kept: see `greetings`."""
+        raise SpoolError(f"{message.id} is no greeting")
 
     async def finish(self, message: Message) -> None:
         """The recording and its facts on disk, the message in the queue. Raises SpoolError."""

@@ -16,7 +16,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from sipmail.agent.call import Line, LiveCall
-from sipmail.agent.reception import Admission, Reception
+from sipmail.agent.greetings import GreetingStore, PinGuard
+from sipmail.agent.reception import Admission, Reception, Refusal
 from sipmail.agent.store import Store
 from sipmail.agent.workers import Workers
 from sipmail.errors import MediaError, SpoolError
@@ -26,6 +27,8 @@ from sipmail.net.driver import Driver
 from sipmail.sip import actions as sip
 from sipmail.spool.message import Caller, Kind, Message
 from sipmail.voicemail.call import Ending, HungUp
+from sipmail.voicemail.greeting_line import TRIES, GreetingPlan, Visit, record_greeting
+from sipmail.voicemail.plan import Plan
 from sipmail.voicemail.script import leave_message
 
 log = logging.getLogger(__name__)
@@ -34,7 +37,8 @@ log = logging.getLogger(__name__)
 class Switchboard:
     """The calls of the agent.
 
-    `kept(message)` is called in the loop when a finished message is in the queue. `reception`
+    `kept(message)` is called in the loop when a finished message is in the queue, `greeting_kept()`
+    when a greeting was recorded by phone. `reception`
     may be replaced at a reload: calls in progress keep what they were planned with.
     """
 
@@ -45,6 +49,7 @@ class Switchboard:
         store: Store,
         driver: Driver,
         kept: Callable[[Message], None],
+        greeting_kept: Callable[[], None] = lambda: None,
     ) -> None:
         self.reception = reception
         self.driver = driver
@@ -56,6 +61,8 @@ class Switchboard:
         self._workers = workers
         self._store = store
         self._kept = kept
+        self._greeting_kept = greeting_kept
+        self._guard = PinGuard()
 
     # --- what SIP tells -------------------------------------------------------------------------
 
@@ -67,6 +74,8 @@ class Switchboard:
         call = self.calls.get(getattr(action, "call", ""))
         if call is None:
             return
+        if isinstance(action, sip.Cancelled | sip.HungUp | sip.Ended):
+            self._give_way(call)
         match action:
             case sip.Established():
                 call.note_established()
@@ -91,7 +100,9 @@ class Switchboard:
 
     def _incoming(self, action: sip.Incoming) -> None:
         source = action.source.host
-        decision = self.reception.receive(action, len(self.calls), self._by_source[source])
+        decision = self.reception.receive(action, self._by_source.total(), self._by_source[source])
+        if isinstance(decision, Admission) and isinstance(decision.plan, GreetingPlan):
+            decision = self._guarded(decision)
         if not isinstance(decision, Admission):
             self.refused += 1
             log.info("%s: refused with %s", action.request.call_id, decision)
@@ -105,9 +116,11 @@ class Switchboard:
             )
             return
         self.taken += 1
+        greeting = isinstance(decision.plan, GreetingPlan)
+        store = GreetingStore(self._store) if greeting else self._store
         call = LiveCall(
             action.call,
-            Line(self.driver, self._workers.idlest(self._by_worker), self._store, decision.codecs),
+            Line(self.driver, self._workers.idlest(self._by_worker), store, decision.codecs),
             decision.message,
             host=self.driver.media_host(action.trunk, action.source),
             source=source,
@@ -124,6 +137,20 @@ class Switchboard:
             action.trunk,
         )
         call.task = asyncio.get_running_loop().create_task(self._run(call, decision))
+
+    def _guarded(self, admission: Admission) -> Admission | Refusal:
+        mailbox = admission.message.mailbox
+        if self._guard.is_closed(mailbox, asyncio.get_running_loop().time()):
+            return Refusal(403, f"too many wrong PINs for {mailbox}")
+        return admission
+
+    def _give_way(self, call: LiveCall) -> None:
+        """The caller is gone: the next one may have the place while this message is put away."""
+        if call.in_place:
+            call.in_place = False
+            self._by_source[call.source] -= 1
+            if not self._by_source[call.source]:
+                del self._by_source[call.source]
 
     # --- what the media workers tell ------------------------------------------------------------
 
@@ -169,7 +196,10 @@ class Switchboard:
     async def _run(self, call: LiveCall, admission: Admission) -> None:
         ending = Ending.MEDIA
         try:
-            ending = await leave_message(call, admission.plan)
+            if isinstance(admission.plan, GreetingPlan):
+                await self._record_greeting(call, admission.plan)
+            else:
+                ending = await leave_message(call, admission.plan)
         except (SpoolError, MediaError) as error:
             log.error("%s: cannot be taken: %s", call, error)
             call.refuse(503)
@@ -178,7 +208,7 @@ class Switchboard:
             log.exception("%s: broke off", call)
         try:
             await call.close()
-            await self._keep(call, ending)
+            await self._keep(call, ending, admission.plan)
         except SpoolError as error:
             # What was recorded stays in recording/, and the next start brings it to the queue.
             log.error("%s: could not be queued: %s", call, error)
@@ -187,13 +217,23 @@ class Switchboard:
         finally:
             del self.calls[call.key]
             self._by_worker[call.worker] -= 1
-            self._by_source[call.source] -= 1
-            if not self._by_source[call.source]:
-                del self._by_source[call.source]
+            self._give_way(call)
 
-    async def _keep(self, call: LiveCall, ending: Ending) -> None:
+    async def _record_greeting(self, call: LiveCall, plan: GreetingPlan) -> None:
+        visit = await record_greeting(call, plan)
+        log.info("%s: greeting of %s: %s", call, plan.mailbox, visit.value)
+        if visit is Visit.WRONG_PIN:
+            self._guard.wrong(plan.mailbox, TRIES, asyncio.get_running_loop().time())
+        elif visit is Visit.KEPT:
+            self._guard.right(plan.mailbox)
+            self._greeting_kept()
+
+    async def _keep(self, call: LiveCall, ending: Ending, plan: Plan | GreetingPlan) -> None:
         """Queues what the call left behind; one that was answered elsewhere leaves nothing."""
         message = replace(call.message, ended=datetime.now(UTC), ending=ending.value)
+        if isinstance(plan, GreetingPlan):
+            await call.store.abandon(message)
+            return
         if call.answered_elsewhere or call.refused:
             if call.begun:
                 await self._store.abandon(message)

@@ -198,6 +198,13 @@ def _mailboxes(sections: Sections) -> Iterator[Finding]:
         if not mailbox.numbers and name not in led_to:
             text = 'no call leads here: write numbers: ["201"], or mailbox: in a trunk'
             yield Finding(path, text, warning=True)
+        if (mailbox.greeting_number is None) != (mailbox.greeting_pin is None):
+            here = "greeting_number" if mailbox.greeting_pin is None else "greeting_pin"
+            other = "greeting_pin" if mailbox.greeting_pin is None else "greeting_number"
+            text = f"recording a greeting by phone needs both: write {other}: too"
+            yield Finding((*path, here), text)
+        if mailbox.greeting_number == "*":
+            yield Finding((*path, "greeting_number"), '"*" is no number of its own: write one')
         yield from _choice(sections, name, mailbox)
         url = urlsplit(mailbox.webhook.url) if mailbox.webhook else None
         if url is not None and url.scheme == "http" and url.hostname not in _LOOPBACK:
@@ -248,3 +255,11 @@ def _numbers(sections: Sections) -> Iterator[Finding]:
                 continue
             other = "twice here" if taken[number] == name else f"in mailbox {taken[number]} too"
             yield Finding(path, f"the number {number} stands {other}: leave it in one place")
+    for name, mailbox in sections.mailboxes.items():
+        own = mailbox.greeting_number
+        if own is None or own == "*":
+            continue
+        if own in taken:
+            text = f"the number {own} stands in mailbox {taken[own]} too: leave it in one place"
+            yield Finding(("mailboxes", name, "greeting_number"), text)
+        taken[own] = name

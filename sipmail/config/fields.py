@@ -155,6 +155,12 @@ def _secret(value: object) -> object:
     return value
 
 
+def _pin(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"[0-9]{4,12}", value):
+        raise ValueError("a PIN has 4 to 12 digits: write others, in quotes")
+    return value
+
+
 def _finish_keys(value: object) -> object:
     if isinstance(value, str) and (wrong := re.sub(r"[0-9*#A-D]", "", value)):
         raise ValueError(f"{wrong[0]!r} is no key of a telephone: write keys of 0-9 * #, like '#'")
@@ -257,6 +263,11 @@ Country = Annotated[
     str, BeforeValidator(_country), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{2}$"})
 ]
 Secret = Annotated[SecretStr, BeforeValidator(_secret), _TEXT_SCHEMA]
+Pin = Annotated[
+    SecretStr,
+    BeforeValidator(_pin),
+    WithJsonSchema({"type": "string", "pattern": "^(\\$\\{.*|[0-9]{4,12})$"}),
+]
 FinishKeys = Annotated[
     str,
     BeforeValidator(_finish_keys),

@@ -48,6 +48,7 @@ from sipmail.config.fields import (
     Number,
     OpeningHours,
     Person,
+    Pin,
     Ports,
     Secret,
     Security,
@@ -539,6 +540,12 @@ class Mailbox(Section):
         default=Greeting(),
         description="a file, or a file for each case",
         json_schema_extra=_file_or_section,
+    )
+    greeting_number: Number | None = Field(
+        default=None, description="who calls this number may record the greeting"
+    )
+    greeting_pin: Pin | None = Field(
+        default=None, description="4 to 12 digits that prove that it is theirs to record"
     )
     hours: OpeningHours | None = Field(
         default=None,

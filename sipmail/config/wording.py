@@ -35,7 +35,7 @@ def sentence(error: ErrorDetails, value: tree.Value | None) -> str:
     if isinstance(value, tree.Scalar) and value.value is None:
         return "has no value: write one, or take the key out"
     if kind == "string_type":
-        return _no_text(value, secret=str(path[-1]) == "password")
+        return _no_text(value, secret=str(path[-1]).endswith(("password", "secret", "pin")))
     if kind == "literal_error":
         return _no_choice(path, value)
     if kind in ("tuple_type", "list_type"):

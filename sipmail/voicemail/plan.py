@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sipmail.config.model import Mailbox, Record
 from sipmail.voicemail.greeting import BuiltIn, Choice, beep, built_in, warning
+from sipmail.voicemail.greeting_line import GreetingPlan
 
 # Media needs a moment to open on both ends; without it the first word is cut off.
 _QUIET = "silence:0.3"
@@ -26,6 +27,12 @@ _ALWAYS: tuple[BuiltIn, ...] = (
     *("thanks", "time_up"),
 )
 _MENU: tuple[BuiltIn, ...] = ("menu", "again", "urgent", "invalid", "too_short", "not_heard")
+
+
+_GREETING_LINE: tuple[BuiltIn, ...] = (
+    *("pin", "pin_wrong", "greeting_record", "greeting_menu", "greeting_kept", "goodbye"),
+    *("invalid", "not_heard"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,8 @@ def sources(mailbox: Mailbox) -> tuple[Path, ...]:
     if mailbox.choice is not None:
         names += ["invalid", *(("choice",) if mailbox.choice.prompt is None else ())]
         files += [mailbox.choice.prompt] if mailbox.choice.prompt is not None else []
+    if mailbox.greeting_number is not None:
+        names += _GREETING_LINE
     spoken = [built_in(mailbox.language, name) for name in names]
     return tuple(dict.fromkeys((*files, *spoken, beep(), warning())))
 
@@ -122,6 +131,28 @@ def make(
         desk=_desk(mailbox, prompt, spoken, choices) if choices else None,
         announcement=mailbox.announcement,
         urgent=mailbox.urgent,
+    )
+
+
+def make_greeting_line(mailbox: Mailbox, prompt: Callable[[Path], str]) -> GreetingPlan:
+    """The plan for a call to the `greeting_number` of `mailbox`, which has a `greeting_pin`."""
+
+    def spoken(name: BuiltIn) -> str:
+        return prompt(built_in(mailbox.language, name))
+
+    pin = mailbox.greeting_pin
+    return GreetingPlan(
+        mailbox=mailbox.key,
+        pin=pin.get_secret_value() if pin is not None else "",
+        ask_pin=spoken("pin"),
+        wrong_pin=spoken("pin_wrong"),
+        ask_greeting=spoken("greeting_record"),
+        not_heard=spoken("not_heard"),
+        options=spoken("greeting_menu"),
+        invalid=spoken("invalid"),
+        kept=spoken("greeting_kept"),
+        goodbye=spoken("goodbye"),
+        beep=prompt(beep()),
     )
 
 

@@ -77,6 +77,11 @@ class Directory:
         self._by_number = {
             number: mailbox for mailbox in config.mailboxes.values() for number in mailbox.numbers
         }
+        self._greeting_lines = {
+            mailbox.greeting_number: mailbox
+            for mailbox in config.mailboxes.values()
+            if mailbox.greeting_number is not None and mailbox.greeting_pin is not None
+        }
 
     def find(self, request: Request, trunk: Trunk | None) -> Match | None:
         """The mailbox for an INVITE that came over `trunk`; None is a 404."""
@@ -90,6 +95,14 @@ class Directory:
             reason = first_reason(request, found)
         called = named if named is not None else likely_called(found)
         return Match(mailbox, rule, called.number, called.name, reason)
+
+    def greeting_line(self, request: Request) -> Mailbox | None:
+        """The mailbox whose `greeting_number` an INVITE names anywhere."""
+        if not self._greeting_lines:
+            return None
+        named = candidates(request, self._country, self._order)
+        found = (self._greeting_lines.get(one.number) for one in named)
+        return next((mailbox for mailbox in found if mailbox is not None), None)
 
     def mailbox_of(self, candidate: Candidate) -> Mailbox | None:
         """The mailbox that has this very number."""

@@ -13,6 +13,7 @@ import yaml
 from sipmail.config.loader import load
 from sipmail.config.schema import schema
 
+_SECTIONS = "greeting|temporary|choice|oauth|body|webhook|command"
 EXAMPLE = Path(__file__).parents[2] / "sipmail.example.yaml"
 ENVIRONMENT = {
     "PBX_PASSWORD": "a",
@@ -27,7 +28,7 @@ def example(*, uncommented: bool) -> Any:
     text = EXAMPLE.read_text(encoding="utf-8")
     if uncommented:
         text = re.sub(
-            r"(?m)^(\s*)# (?=\s*(- )?[{a-z_]+: |\s*- tls|(greeting|temporary|choice|oauth|body|webhook|command):(\s|$))",
+            rf"(?m)^(\s*)# (?=\s*(- )?[{{a-z_]+: |\s*- tls|({_SECTIONS}):(\s|$))",
             r"\1",
             text,
         )

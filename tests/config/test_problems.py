@@ -137,6 +137,16 @@ MAILBOX = "users: [anna]"
          "16:3: mailboxes.200: YAML reads the key 200 as a number: put it in quotes"),
         (MAILBOX, MAILBOX + '\n    choice: {prompt: /dev/null, keys: {"1": slaes}}',
          "16:45: mailboxes.sales.choice.keys.1: there is no mailbox 'slaes': did you mean sales?"),
+        (MAILBOX, MAILBOX + "\n    greeting_number: '298'",
+         "16:22: mailboxes.sales.greeting_number: recording a greeting by phone needs both:"
+         " write greeting_pin: too"),
+        (MAILBOX, MAILBOX + "\n    greeting_number: '201'\n    greeting_pin: '4829'",
+         "16:22: mailboxes.sales.greeting_number: the number 201 stands in mailbox sales too:"
+         " leave it in one place"),
+        (MAILBOX, MAILBOX + "\n    greeting_number: '298'\n    greeting_pin: '12'",
+         "17:19: mailboxes.sales.greeting_pin: a PIN has 4 to 12 digits: write others, in quotes"),
+        (MAILBOX, MAILBOX + "\n    greeting_number: '298'\n    greeting_pin: 4829",
+         "17:19: mailboxes.sales.greeting_pin: YAML reads this as a number: put it in quotes"),
         (MAILBOX, MAILBOX + '\n    subject: "{{ whoo }}"',
          "16:14: mailboxes.sales.subject: there is no {{ whoo }}: did you mean who?"),
         (MAILBOX, MAILBOX + "\n    body: /dev/null\n    webhook: {url: ftp://example.com}",
