@@ -148,7 +148,8 @@ def _argument(value: object) -> object:
 
 
 def _secret(value: object) -> object:
-    if isinstance(value, str) and not value:
+    if value is None or value == "":
+        # Not "no password": a template that was half filled in must not open a trunk.
         raise ValueError("is empty: write the password, or leave the key out")
     if isinstance(value, str) and ("\n" in value or "\r" in value):
         raise ValueError("has a line break: a password is one line")
@@ -263,6 +264,7 @@ Country = Annotated[
     str, BeforeValidator(_country), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{2}$"})
 ]
 Secret = Annotated[SecretStr, BeforeValidator(_secret), _TEXT_SCHEMA]
+OptionalSecret = Annotated[SecretStr | None, BeforeValidator(_secret), _TEXT_SCHEMA]
 Pin = Annotated[
     SecretStr,
     BeforeValidator(_pin),

@@ -15,80 +15,50 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema, WithJsonSchema
 
 from sipmail.config.fields import (
     ROUTING,
-    After,
-    Argument,
-    AudioFormat,
     Codec,
     Count,
     Country,
     Duration,
-    Email,
     File,
-    FinishKeys,
     Folder,
-    Host,
     HttpAddress,
     IpAddress,
-    Key,
     Language,
     Network,
     Number,
-    OpeningHours,
+    OptionalSecret,
     Person,
-    Pin,
     Ports,
-    Secret,
-    Security,
     SipServer,
     Size,
     Source,
     Srtp,
-    Template,
-    TemplateFile,
     Text,
     TimeZone,
-    Until,
-    Url,
     Workers,
     surroundings,
 )
-from sipmail.config.suggest import did_you_mean
+from sipmail.config.mail_model import Mail, OAuth, Smtp
+from sipmail.config.mailbox import (
+    Body,
+    Choice,
+    Command,
+    Greeting,
+    Mailbox,
+    Member,
+    Record,
+    Temporary,
+    Webhook,
+)
+from sipmail.config.section import Section
 from sipmail.config.timezones import local_timezone
 from sipmail.config.values import Address, HostPort, PortRange, Transport, parse_listen
 from sipmail.errors import Problem
-
-_SMTP_PORTS = {"starttls": 587, "tls": 465, "none": 25}
-
-
-def _without_default(schema: dict[str, Any]) -> None:
-    """For a field whose default comes from another one."""
-    schema.pop("default", None)
-
-
-def _file_or_section(schema: dict[str, Any]) -> None:
-    """For a section that may be written as one file."""
-    schema["anyOf"] = [{"type": "string"}, {"$ref": schema.pop("$ref")}]
-
-
-class Section(BaseModel):
-    """A mapping of the file: no unknown keys, no changes afterwards."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True
-    )
 
 
 class Listen(Section):
@@ -155,7 +125,7 @@ class Trunk(Section):
     auth_username: Text | None = Field(
         default=None, description="for the login, where it is another one"
     )
-    password: Secret | None = Field(
+    password: OptionalSecret = Field(
         default=None,
         description="of the account; without registrar: the caller must know it (digest)",
     )
@@ -238,85 +208,6 @@ class Rtp(Section):
     )
 
 
-class OAuth(Section):
-    """A login without password (XOAUTH2, client credentials): Microsoft 365 takes no other."""
-
-    tenant: Text | None = Field(
-        default=None, description="Microsoft 365: the directory (tenant) ID or domain"
-    )
-    token_url: Url | None = Field(
-        default=None, description="elsewhere: the address that gives out tokens"
-    )
-    client_id: Text = Field(
-        description="the application (client) ID", examples=["00000000-0000-0000-0000-000000000000"]
-    )
-    client_secret: Secret = Field(
-        description="the application's secret", examples=["${OAUTH_SECRET}"]
-    )
-    scope: Text = Field(
-        default="https://outlook.office365.com/.default", description="what the token is for"
-    )
-
-    @property
-    def endpoint(self) -> str:
-        """The address that gives out tokens."""
-        if self.token_url is not None:
-            return self.token_url
-        return f"https://login.microsoftonline.com/{self.tenant}/oauth2/v2.0/token"
-
-
-class Smtp(Section):
-    """The server that takes the e-mails."""
-
-    host: Host = Field(description="name of the server", examples=["smtp.example.com"])
-    port: Count = Field(
-        default=0,
-        ge=1,
-        le=65535,
-        description="587, or 465 for tls, or 25 for none",
-        json_schema_extra=_without_default,
-    )
-    security: Security = Field(
-        default="starttls", description="starttls, tls (from the start) or none"
-    )
-    username: Text | None = Field(
-        default=None, description="for the login; without it there is none"
-    )
-    password: Secret | None = Field(default=None, description="for the login")
-    oauth: OAuth | None = Field(
-        default=None, description="a login by token in place of the password"
-    )
-    timeout: Duration = Field(default=30.0, gt=0, description="for each answer of the server")
-
-    def model_post_init(self, context: Any, /) -> None:
-        if not self.port:
-            object.__setattr__(self, "port", _SMTP_PORTS[self.security])
-
-
-class Mail(Section):
-    """How e-mails leave."""
-
-    from_: Person = Field(
-        validation_alias="from",
-        description="the sender of every e-mail",
-        examples=["Voicemail <voicemail@example.com>"],
-    )
-    envelope_from: Email | None = Field(
-        default=None, description="where bounces go; without it the address in from"
-    )
-    smtp: Smtp | None = Field(default=None, description="without it the e-mails go to maildir")
-    maildir: Folder | None = Field(default=None, description="a Maildir that takes the e-mails")
-    admin: Email | None = Field(
-        default=None,
-        description="told when a message cannot be delivered or a trunk stays unregistered",
-    )
-
-    @property
-    def sender(self) -> str:
-        """The address in the envelope."""
-        return self.envelope_from or self.from_.email
-
-
 class Limits(Section):
     """What one machine takes on."""
 
@@ -326,98 +217,6 @@ class Limits(Section):
     free_disk: Size = Field(
         default=500 * 1024**2, description="refuse calls below this in the spool"
     )
-
-
-class Temporary(Section):
-    """A greeting for some days: holidays, a fair, an illness."""
-
-    file: File = Field(description="the recording", examples=["greetings/holidays.wav"])
-    until: Until = Field(
-        description="the last day, or the moment when the usual greetings come back",
-        examples=['"2026-12-27"'],
-    )
-
-
-class Greeting(Section):
-    """What the caller hears first; None is the built-in greeting (of `default`, for the others).
-
-    `{language}` in a path stands for the language of the mailbox.
-    """
-
-    temporary: Temporary | None = Field(
-        default=None, description="in place of all the others, until it is over"
-    )
-    default: File | None = Field(
-        default=None, description="where no other greeting is for the case"
-    )
-    busy: File | None = Field(default=None, description="the called phone is busy")
-    no_answer: File | None = Field(default=None, description="nobody answered")
-    unavailable: File | None = Field(default=None, description="the called phone cannot be reached")
-    closed: File | None = Field(default=None, description="outside opening hours")
-
-
-class Record(Section):
-    """How a message is recorded."""
-
-    max: Duration = Field(default=180.0, gt=0, description="the recording ends after this")
-    warning: Duration = Field(
-        default=10.0, description="a tone so long before the maximum; 0s: none"
-    )
-    min: Duration = Field(default=1.0, description="less speech than this is a missed call")
-    silence: Duration = Field(
-        default=8.0, description="the recording ends after silence; 0s: never"
-    )
-    finish_keys: FinishKeys = Field(default="#", description="any of these keys ends the recording")
-    beep: bool = Field(default=True, description="a beep before the recording")
-    trim: bool = Field(default=True, description="cut silence at both ends")
-    normalize: bool = Field(default=False, description="lift quiet callers")
-
-
-class Choice(Section):
-    """What a caller may choose at the beginning, by key; who presses none stays in this mailbox."""
-
-    prompt: File | None = Field(
-        default=None,
-        description="the recording that names the keys; without it the built-in one: "
-        "urgent 1, quote 2, service 3",
-    )
-    keys: dict[Key, Text] = Field(
-        min_length=1,
-        description="the mailbox that each key leads to",
-        examples=['{"1": urgent}'],
-    )
-
-
-class Body(Section):
-    """Templates for what stands in the e-mail; where only `text` is given, the HTML shows it."""
-
-    text: TemplateFile | None = Field(default=None, description="of the plain text")
-    html: TemplateFile | None = Field(default=None, description="of the HTML")
-
-
-class Webhook(Section):
-    """An address that is told of each message once its e-mail is delivered."""
-
-    url: Url = Field(
-        description="takes a POST of JSON", examples=["https://crm.example.com/voicemail"]
-    )
-    secret: Secret | None = Field(
-        default=None,
-        description="signs it: X-Sipmail-Signature is sha256= and HMAC-SHA256 of timestamp.body",
-    )
-    timeout: Duration = Field(default=10.0, gt=0, le=300, description="for its answer")
-    recording: bool = Field(default=False, description="it stands in the JSON, too, in base64")
-
-
-class Command(Section):
-    """A program that is run for each message once its e-mail is delivered, without a shell."""
-
-    run: tuple[Argument, ...] = Field(
-        min_length=1,
-        description="the program and its arguments; it reads JSON from its standard input",
-        examples=["[/usr/local/bin/ticket, new]"],
-    )
-    timeout: Duration = Field(default=30.0, gt=0, le=600, description="it is ended after this")
 
 
 class Contacts(Section):
@@ -449,151 +248,6 @@ def _several_forms(schema: dict[str, Any]) -> None:
     }
     files = {"type": "array", "items": {"type": "string"}}
     schema["anyOf"] = [{"type": "string"}, files, {"$ref": schema.pop("$ref")}, names]
-
-
-def _body(value: object) -> object:
-    """A file by its name: HTML or text."""
-    if isinstance(value, str):
-        kind = "html" if value.removesuffix(".j2").endswith((".html", ".htm")) else "text"
-        return {kind: value}
-    return value
-
-
-def _command(value: object) -> object:
-    return {"run": value} if isinstance(value, list | tuple) else value
-
-
-def _list_or_section(schema: dict[str, Any]) -> None:
-    """For a section that may be written as a list of texts."""
-    schema["anyOf"] = [{"type": "array", "items": {"type": "string"}}, *schema["anyOf"]]
-
-
-def _file_or_optional_section(schema: dict[str, Any]) -> None:
-    schema["anyOf"] = [{"type": "string"}, *schema["anyOf"]]
-
-
-class Member(Section):
-    """A user of a mailbox: in the file its name, or a mapping with the hours of being on call."""
-
-    key: str
-    user: Address
-    hours: OpeningHours | None = None
-
-
-def _member(value: object, info: ValidationInfo) -> object:
-    """`anna` or `{user: anna, hours: …}` → the fields of a Member."""
-    where = surroundings(info)
-    if where is None or isinstance(value, Member):
-        return value
-    entry: dict[str, Any] = dict(value) if isinstance(value, dict) else {"user": value}
-    name = entry.get("user")
-    if not isinstance(name, str) or "key" in entry:
-        raise ValueError("a user is wanted here: write its name, or {user: NAME, hours: …}")
-    if name not in where.user_names:
-        hint = did_you_mean(name, where.user_names) or ": add it under users:"
-        raise ValueError(f"there is no user {name!r}{hint}")
-    # A user whose own address is wrong is reported there; the placeholder never leaves the loader.
-    return {**entry, "key": name, "user": where.users.get(name, Address("", ""))}
-
-
-_MEMBER_SCHEMA = {
-    "anyOf": [
-        {"type": "string"},
-        {
-            "type": "object",
-            "properties": {"user": {"type": "string"}, "hours": {"type": "string"}},
-            "required": ["user"],
-            "additionalProperties": False,
-        },
-    ]
-}
-
-
-def _greeting(value: object) -> object:
-    return {"default": value} if isinstance(value, str) else value
-
-
-class Mailbox(Section):
-    """Where the messages for some numbers go."""
-
-    key: SkipJsonSchema[str] = ""
-    name: Text = Field(default="", description="for the e-mails; without it the mailbox's key")
-    numbers: tuple[Number, ...] = Field(
-        default=(), description='what was dialled, or who diverted the call; "*" takes the rest'
-    )
-    users: tuple[
-        Annotated[Member, BeforeValidator(_member), WithJsonSchema(_MEMBER_SCHEMA)], ...
-    ] = Field(default=(), description="who gets the messages, always or at some hours")
-    emails: tuple[Email, ...] = Field(
-        default=(), description="more addresses that get the messages"
-    )
-    reply_to: Email | None = Field(default=None, description="where an answer to the e-mail goes")
-    answer_after: Duration = Field(
-        default=0.0, le=180, description="ring this long first: for phones that ring in parallel"
-    )
-    language: Language = Field(
-        default="en",
-        description="of prompts and e-mails, where it differs",
-        json_schema_extra=_without_default,
-    )
-    greeting: Annotated[Greeting, BeforeValidator(_greeting)] = Field(
-        default=Greeting(),
-        description="a file, or a file for each case",
-        json_schema_extra=_file_or_section,
-    )
-    greeting_number: Number | None = Field(
-        default=None, description="who calls this number may record the greeting"
-    )
-    greeting_pin: Pin | None = Field(
-        default=None, description="4 to 12 digits that prove that it is theirs to record"
-    )
-    hours: OpeningHours | None = Field(
-        default=None,
-        description="opening hours in OpenStreetMap's notation; outside: greeting.closed",
-    )
-    announcement: bool = Field(
-        default=False, description="only the greeting is played, nothing is recorded"
-    )
-    choice: Choice | None = Field(
-        default=None, description="keys that lead to other mailboxes, before the greeting"
-    )
-    record: Record = Field(default=Record(), description="how a message is recorded")
-    urgent: bool = Field(default=False, description="every message of this mailbox is urgent")
-    attachment: AudioFormat = Field(default="mp3", description="the format of the recording")
-    after: After = Field(default="thanks", description="what follows the message")
-    missed_calls: bool = Field(default=True, description="an e-mail also when no message was left")
-    fold_missed_calls: Duration = Field(
-        default=300.0,
-        le=600,
-        description="further missed calls of the same caller within this are one e-mail; 0s: never",
-    )
-    max_attachment: Size = Field(
-        default=10 * 1024**2,
-        description="a larger recording is mailed in a smaller format",
-    )
-    one_mail_each: bool = Field(
-        default=False, description="an e-mail for each recipient, in place of one to all"
-    )
-    subject: Template | None = Field(
-        default=None, description="a template for the subject, in place of the built-in one"
-    )
-    body: Annotated[Body, BeforeValidator(_body)] | None = Field(
-        default=None,
-        description="templates for the e-mail, in place of the built-in one",
-        json_schema_extra=_file_or_optional_section,
-    )
-    webhook: Webhook | None = Field(
-        default=None, description="an address that is told of each message"
-    )
-    command: Annotated[Command, BeforeValidator(_command)] | None = Field(
-        default=None,
-        description="a program that is run for each message",
-        json_schema_extra=_list_or_section,
-    )
-
-    def model_post_init(self, context: Any, /) -> None:
-        if not self.name:
-            object.__setattr__(self, "name", self.key)
 
 
 class Config(Section):

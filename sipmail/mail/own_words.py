@@ -30,9 +30,16 @@ _PAGE = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="supported-color-schemes" content="light dark">
-<style>:root {{ color-scheme: light dark; supported-color-schemes: light dark; }}</style>
+<style>
+:root {{ color-scheme: light dark; supported-color-schemes: light dark; }}
+@media (prefers-color-scheme: dark) {{
+  .page {{ background-color: #14171c !important; color: #eef1f4 !important; }}
+  .page a {{ color: #8fbcff !important; }}
+}}
+</style>
 </head>
-<body style="margin: 0; padding: 20px; font-family: -apple-system, BlinkMacSystemFont, 'Segoe UI', \
+<body class="page" style="margin: 0; padding: 20px; background-color: #ffffff; color: #17202b; \
+font-family: -apple-system, BlinkMacSystemFont, 'Segoe UI', \
 Roboto, Helvetica, Arial, sans-serif; font-size: 16px; line-height: 24px;">
 <div style="max-width: 600px; overflow-wrap: anywhere;">
 {text}

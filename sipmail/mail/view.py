@@ -261,8 +261,10 @@ def _facts(
 
 
 def _repeats(message: Message, words: Wording, config: Config) -> tuple[str, ...]:
-    """When the caller called, too, in words."""
-    return tuple(words.day(when.astimezone(config.timezone)) for when in message.repeats)
+    """When the caller called, too, in words; only the time where that was on the same day."""
+    first = message.received.astimezone(config.timezone).date()
+    times = (when.astimezone(config.timezone) for when in message.repeats)
+    return tuple(f"{one:%H:%M}" if one.date() == first else words.day(one) for one in times)
 
 
 def _repeat_rows(message: Message, words: Wording, config: Config) -> tuple[Row, ...]:

@@ -103,6 +103,8 @@ MAILBOX = "users: [anna]"
          " write udp, tcp or tls"),
         ("accept_from", 'password: ""\n      accept_from', "5:17: sip.trunks.carrier.password:"
          " is empty: write the password, or leave the key out"),
+        ("accept_from", "password:\n      accept_from", "5:16: sip.trunks.carrier.password:"
+         " is empty: write the password, or leave the key out"),
         ("accept_from", "password: 1234\n      accept_from", "5:17: sip.trunks.carrier.password:"
          " YAML reads this as a number: put it in quotes"),
         ("accept_from", "password: ${NO}\n      accept_from", "5:17: sip.trunks.carrier.password:"

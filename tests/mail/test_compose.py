@@ -7,7 +7,7 @@ import re
 import time
 import wave
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
 from io import BytesIO
@@ -481,3 +481,14 @@ def tags(html: str) -> list[str]:
 
 def links(html: str) -> list[str]:
     return _Reader(html).links
+
+
+def test_further_calls_of_a_missed_one() -> None:
+    times = tuple(MESSAGE.received + timedelta(minutes=late) for late in (1, 3, 12 * 60))
+    text = text_of(read(written(replace(MESSAGE, repeats=times), None)))
+    assert re.search(r"Ponowne próby: +14:31; 14:33; wtorek, 02:30\r?\n", text)
+
+
+def test_a_recording_in_a_smaller_format() -> None:
+    text = text_of(read(written(audio=replace(MP3, smaller=True))))
+    assert "Nagranie jest długie, dlatego załączono je w mniejszym formacie." in text
