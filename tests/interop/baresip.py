@@ -1,17 +1,21 @@
 """baresip as a caller: a telephone without a screen that plays a WAV file into the call.
 
-baresip plays from the moment the call is up, so the file begins with the silence of listening.
+baresip plays from the moment the call is up, so the file begins with the silence of listening; at
+its end it hangs up by itself.
 """
 
 from __future__ import annotations
 
+import re
 import subprocess
-import time
 from pathlib import Path
 
 from tests.support.ports import free_port, free_range
 
 _MODULES = Path("/usr/lib/baresip/modules")
+
+_LONGEST = 60
+_OVER = re.compile(r"terminated \(duration|session closed")
 
 _CONFIGURATION = """\
 poll_method epoll
@@ -49,11 +53,10 @@ def leave_message(
     codec: str,
     user: str,
     display: str,
-    seconds: float,
     encryption: str = "",
     transport: str = "udp",
 ) -> str:
-    """Calls `number` at `target` for `seconds`, playing `sound` (8 kHz mono WAV) from the start.
+    """Calls `number` at `target`, plays `sound` (8 kHz mono WAV) from the start, and hangs up.
 
     `encryption` is baresip's word for how media is: srtp, srtp-mand, srtp-mandf, or nothing.
     Returns what baresip printed; AssertionError when the call was not established.
@@ -83,7 +86,7 @@ def leave_message(
             str(folder),
             "-4",
             "-t",
-            str(round(seconds + 10)),
+            str(_LONGEST),
             "-e",
             f"/dial sip:{number}@{target[0]}:{target[1]}{way}",
         ],
@@ -93,8 +96,14 @@ def leave_message(
         text=True,
         errors="replace",
     )
-    time.sleep(seconds)
-    process.terminate()  # it hangs up and waits for the answer
-    said, _ = process.communicate(timeout=30)
+    lines = []
+    assert process.stdout is not None
+    with process.stdout as output:
+        for line in output:  # until `-t`, at the latest
+            lines.append(line)
+            if _OVER.search(line):
+                process.terminate()
+    process.wait(30)
+    said = "".join(lines)
     assert "Call established" in said, said
     return said

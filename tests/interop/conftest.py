@@ -38,15 +38,15 @@ class Sound:
 
 @pytest.fixture
 def sound(tmp_path: Path) -> Callable[..., Sound]:
-    """`sound(codec, before=0.0)`: 3 s of loud and soft noise, behind `before` seconds of silence
+    """`sound(codec, before=0.0)`: 2 s of loud and soft noise, behind `before` seconds of silence
     in the WAV file; encoded and decoded by sox.
     """
     sox = require_program("sox")
 
     def make(codec: str, before: float = 0.0) -> Sound:
         rng = np.random.default_rng(4712)
-        swell = 9000 * np.abs(np.sin(np.linspace(0.3, 9.0, 150 * _STEP))) + 200
-        noise = (rng.standard_normal(150 * _STEP) * swell).clip(-32768, 32767).astype("<i2")
+        swell = 9000 * np.abs(np.sin(np.linspace(0.3, 6.0, 100 * _STEP))) + 200
+        noise = (rng.standard_normal(100 * _STEP) * swell).clip(-32768, 32767).astype("<i2")
         plain, raw, wav = (tmp_path / f"sound.{end}" for end in ("s16", _LAWS[codec], "wav"))
         plain.write_bytes(noise.tobytes())
         encoding = ["-t", _LAWS[codec], "-r", str(_RATE), "-c", "1"]

@@ -71,7 +71,6 @@ def test_an_encrypted_message(
         codec=codec,
         user="+48600333444",
         display="Marek Lis",
-        seconds=LISTEN + 3.0 + 2.5,
         encryption=encryption,
         transport=transport,
     )
@@ -109,7 +108,6 @@ def test_what_may_not_be_is_refused(
             codec="PCMU",
             user="+48600333444",
             display="Marek Lis",
-            seconds=3.0,
             encryption=encryption,
         )
     assert started.messages("recording") == []

@@ -143,7 +143,6 @@ def test_baresip_leaves_a_message_through_kamailio(
         codec=codec,
         user="+48600333444",
         display="Marek Lis",
-        seconds=LISTEN + 3.0 + 2.5,
     )
     (mail,) = smtp_server.wait(1)
     text = check_mail(mail, began, who="+48600333444", name="Marek Lis", called=called)
