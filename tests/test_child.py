@@ -14,8 +14,7 @@ import pytest
 
 from sipmail.child import Child
 from sipmail.errors import MediaError
-
-SECONDS = 20.0
+from tests.support.patience import PATIENCE
 
 
 class Owner:
@@ -51,7 +50,7 @@ def test_one_that_closed_its_channel_is_ended_before_its_owner_hears_of_it() -> 
         with pytest.raises(MediaError, match="the child died"):
             await asked
         assert owner.child.pid is None
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             await owner.died.wait()
         assert not alive(pid)
         with pytest.raises(MediaError, match="not running at this moment"):

@@ -10,6 +10,7 @@ import pytest
 from sipmail.agent.keeper import Keeper
 from sipmail.agent.workers import shares, worker_count
 from sipmail.config.values import PortRange
+from tests.support.patience import PATIENCE
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
@@ -51,7 +52,7 @@ def test_the_first_death_is_mended_at_once_and_a_start_that_fails_is_tried_again
         keeper = Keeper("child", start, rest)
         await keeper.start()
         keeper.died()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             assert [await started.get() for _ in range(3)] == [1, 2, 3]
         assert pauses == [0.0, 0.5]
         keeper.stop()

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.cli.conftest import Sipmail
 from tests.conftest import StartAgent
 from tests.support.caller import Caller
-
-pytestmark = pytest.mark.timeout(60)
 
 
 def options(phone: Caller, agent_port: int) -> None:

@@ -20,6 +20,7 @@ import pytest
 from tests.e2e.telephone import opening, until, wait_recording
 from tests.support.agent import Agent, configuration
 from tests.support.caller import Call, Caller
+from tests.support.patience import PATIENCE
 from tests.support.rtp import PCMU
 from tests.support.smtp import Delivered, SmtpServer
 
@@ -60,7 +61,7 @@ def mails_from(smtp: SmtpServer, number: str) -> list[Delivered]:
     return [mail for mail in list(smtp.delivered) if mail.message["X-Sipmail-Caller"] == number]
 
 
-def wait_mail(smtp: SmtpServer, number: str, timeout: float = 30.0) -> Delivered:
+def wait_mail(smtp: SmtpServer, number: str, timeout: float = PATIENCE) -> Delivered:
     """The e-mail about this caller, of whom there must be one call; AssertionError in time."""
     smtp.wait_until(lambda: bool(mails_from(smtp, number)), timeout, f"a mail about {number}")
     (mail,) = mails_from(smtp, number)

@@ -26,6 +26,7 @@ from bench.verify import decode
 from tests.conftest import require_program
 from tests.support.agent import Agent
 from tests.support.caller import Call
+from tests.support.patience import PATIENCE
 from tests.support.rtp import PCMA, PCMU, RATE, SILENCE, Packet, schedule
 from tests.support.smtp import Delivered
 
@@ -35,7 +36,6 @@ Spoken = dict[Call, list[tuple[float, Packet]]]
 
 STEP = 160
 PTIME = STEP / RATE
-DEADLINE = 20.0
 _LAWS = {PCMU: "ul", PCMA: "al"}
 _FIRST_SEQUENCE = 65_500
 _FIRST_TIMESTAMP = 2**32 - 4000
@@ -67,7 +67,7 @@ def opening(payload_type: int = PCMU, packets: int = 1) -> list[Packet]:
     return schedule(SILENCE[payload_type] * STEP * packets, payload_type)[:packets]
 
 
-def until(condition: Callable[[], bool], what: str, timeout: float = DEADLINE) -> None:
+def until(condition: Callable[[], bool], what: str, timeout: float = PATIENCE) -> None:
     """Returns as soon as `condition()` holds; AssertionError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -75,7 +75,7 @@ def until(condition: Callable[[], bool], what: str, timeout: float = DEADLINE) -
         time.sleep(_TURN)
 
 
-def wait_recording(agent: Agent, *calls: Call, timeout: float = DEADLINE) -> None:
+def wait_recording(agent: Agent, *calls: Call, timeout: float = PATIENCE) -> None:
     """Until every one of these calls is being recorded: see the module."""
     missing = {call.call_id for call in calls}
 
@@ -175,5 +175,5 @@ def new_socket(host: str = "127.0.0.1") -> socket.socket:
     """A bound UDP socket that gives up after the usual deadline."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind((host, 0))
-    sock.settimeout(DEADLINE)
+    sock.settimeout(PATIENCE)
     return sock

@@ -39,7 +39,7 @@ from tests.support.caller import Call, Caller, CallFailed
 from tests.support.rtp import PCMU, RATE, SILENCE, digit
 from tests.support.smtp import SmtpServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 HASH = 11
 _ELSEWHERE = ("Reason", 'SIP;cause=200;text="Call completed elsewhere"')

@@ -31,7 +31,7 @@ from tests.support.agent import ROOT, Agent
 from tests.support.caller import Caller
 from tests.support.smtp import OK, SmtpServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.e2e
 
 ANNA, JAN, OFFICE = "anna@sipmail.test", "jan@sipmail.test", "office@sipmail.test"
 ADMIN = "admin@sipmail.test"

@@ -28,7 +28,7 @@ from tests.support.agent import Agent
 from tests.support.caller import Caller, CallFailed
 from tests.support.smtp import SmtpServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.e2e
 
 _MEGABYTES = 6
 _REQUIRED = os.environ.get("SIPMAIL_REQUIRE_INTEROP") == "1"

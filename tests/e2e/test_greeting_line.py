@@ -17,7 +17,7 @@ from tests.e2e.test_menu import wait_speech
 from tests.support.agent import Agent
 from tests.support.caller import Call, Caller, CallFailed
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.e2e
 
 PIN = "4829"
 SPEECH = Path(__file__).parents[2] / "greetings" / "en" / "sample.wav"

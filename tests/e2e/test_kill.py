@@ -37,7 +37,7 @@ from tests.support.caller import Call, Caller
 from tests.support.rtp import Packet
 from tests.support.smtp import SmtpServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.e2e
 
 CALLS = 20
 KEPT_SECONDS = 1.0

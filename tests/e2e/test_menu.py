@@ -17,7 +17,7 @@ from tests.support.agent import Agent
 from tests.support.caller import Call, Caller
 from tests.support.smtp import SmtpServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.e2e
 
 RECORD = {"trim": False, "normalize": False, "silence": "0s", "min": "0s", "beep": False}
 

@@ -28,7 +28,7 @@ from tests.support.caller import Caller
 from tests.support.registrar import Registrar
 from tests.support.smtp import SmtpServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.e2e
 
 
 def registering(tmp_path: Path, registrar: Registrar, **changes: Any) -> dict[str, Any]:

@@ -43,7 +43,7 @@ from tests.support.ports import free_port
 from tests.support.registrar import Registrar
 from tests.support.smtp import SmtpServer
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 Phone = Callable[..., Caller]
 

@@ -39,7 +39,7 @@ from tests.support.rtp import (
     schedule,
 )
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.e2e
 
 _NAMES = {PCMU: "PCMU", PCMA: "PCMA"}
 _LAWS = pytest.mark.parametrize("payload_type", [PCMU, PCMA], ids=_NAMES.get)

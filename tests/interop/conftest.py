@@ -15,6 +15,7 @@ from tests.conftest import require_program
 from tests.interop.kamailio import Kamailio
 from tests.support import sounds
 from tests.support.caller import Caller
+from tests.support.patience import PATIENCE
 from tests.support.siptext import Message
 from tests.support.sounds import read_wav
 
@@ -99,7 +100,7 @@ def pbx(extensions: Caller) -> Iterator[Callable[..., Kamailio]]:
         print(f"--- log of Kamailio\n{server.log()}")
 
 
-def wait_until_up(server: Kamailio, timeout: float = 15.0) -> None:
+def wait_until_up(server: Kamailio, timeout: float = PATIENCE) -> None:
     """Until it answers OPTIONS."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.interop.kamailio import PASSWORD, REALM, VOICEMAIL
 from tests.net.certificates import Certificate
+from tests.support.patience import PATIENCE
 from tests.support.ports import free_port
 
 _HEAD = """#!KAMAILIO
@@ -163,6 +164,7 @@ class Proxy:
         }
         self.lines: list[str] = []
         self._program = program
+        self._tls = certificate is not None
         self._folder = tempfile.TemporaryDirectory(prefix="kamailio")
         folder = Path(self._folder.name)
         tls = ""
@@ -229,7 +231,7 @@ class Proxy:
     def log(self) -> str:
         return "\n".join(self.lines)
 
-    def _wait_until_up(self, timeout: float = 15.0) -> None:
+    def _wait_until_up(self, timeout: float = PATIENCE) -> None:
         literal = f"[{self.host}]" if ":" in self.host else self.host
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         deadline = time.monotonic() + timeout
@@ -248,11 +250,21 @@ class Proxy:
                 assert self._process.poll() is None, f"Kamailio ended:\n{self.log()}"
                 probe.sendto(request, (self.host, self.ports["udp"]))
                 try:
-                    if probe.recv(4096).startswith(b"SIP/2.0 200"):
+                    if probe.recv(4096).startswith(b"SIP/2.0 200") and self._takes_connections():
                         return
                 except OSError:
                     continue
         raise AssertionError(f"Kamailio does not answer:\n{self.log()}")
+
+    def _takes_connections(self) -> bool:
+        """Whether TCP, and TLS where it has a certificate, is up; it comes after UDP."""
+        for transport in ("tcp", "tls") if self._tls else ("tcp",):
+            with socket.socket(
+                socket.AF_INET6 if ":" in self.host else socket.AF_INET
+            ) as connection:
+                if connection.connect_ex((self.host, self.ports[transport])) != 0:
+                    return False
+        return True
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None

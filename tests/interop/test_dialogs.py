@@ -28,7 +28,7 @@ from tests.support import sounds
 from tests.support.agent import Agent, configuration
 from tests.support.ports import free_port
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.interop
 
 ALLOW = "Allow: INVITE, ACK"
 SUITE = "AES_CM_128_HMAC_SHA1_80"

@@ -18,7 +18,7 @@ from tests.support.ports import free_port
 from tests.support.smtp import SmtpServer
 from tests.support.sounds import read_wav
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.interop
 
 LISTEN = 3.0
 

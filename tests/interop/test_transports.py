@@ -19,10 +19,11 @@ from tests.interop.proxy import Proxy
 from tests.interop.scenario import run_scenario
 from tests.net.certificates import Authority
 from tests.support.agent import Agent
+from tests.support.patience import PATIENCE
 from tests.support.ports import free_port
 from tests.support.smtp import SmtpServer
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.interop
 
 StartProxy = Callable[..., Proxy]
 
@@ -88,7 +89,7 @@ def settings(
     return section
 
 
-def wait_registered(agent: Agent, since: int = 0, timeout: float = 20.0) -> str:
+def wait_registered(agent: Agent, since: int = 0, timeout: float = PATIENCE) -> str:
     return agent.wait_log(
         lambda line: "trunk pbx: registered" in line, timeout, "a registration", since=since
     )
@@ -221,7 +222,7 @@ def test_a_registrar_that_restarts_and_has_forgotten_us(
     server.stop()
     started.wait_log("trunk pbx: the way to 127.0.0.1", since=since)
     server.start()
-    wait_registered(started, since, 60.0)
+    wait_registered(started, since)
     leave_message(program("sipp"), tmp_path / "sipp", server, message, smtp_server)
 
 
@@ -243,7 +244,7 @@ def test_two_registrars_behind_a_dispatcher(
     leave_message(sipp, tmp_path / "first", first, message, smtp_server)
     first.stop()
     # The next refresh, within 10 s, ends up at the second; until then it knows nobody.
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     while True:
         try:
             leave_message(sipp, tmp_path / "second", second, message, smtp_server, 2)

@@ -22,7 +22,7 @@ from tests.support.agent import Agent
 from tests.support.smtp import Delivered, SmtpServer
 from tests.support.sounds import read_wav
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.interop
 
 RECIPIENTS = {"anna@sipmail.test", "jan@sipmail.test", "office@sipmail.test"}
 PAYLOAD_TYPES = {"PCMU": 0, "PCMA": 8}

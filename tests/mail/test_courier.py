@@ -24,6 +24,7 @@ from sipmail.spool.message import Caller, Kind
 from sipmail.spool.spool import AUDIO, Spool, State
 from tests.mail.calls import babble, leave, packets, silence
 from tests.mail.conftest import ADMIN, ANNA, JAN, OFFICE, MakeConfig
+from tests.support.patience import PATIENCE
 from tests.support.smtp import SmtpServer
 
 EVERYBODY = {ANNA, JAN, OFFICE}
@@ -42,7 +43,7 @@ class Events:
         self._came.set()
 
     async def wait(self, fits: Callable[[protocol.Event], bool], since: int = 0) -> protocol.Event:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 for event in self.all[since:]:
                     if fits(event):
@@ -71,7 +72,7 @@ class Run:
     async def kill(self) -> None:
         assert self.courier.pid is not None
         os.kill(self.courier.pid, signal.SIGKILL)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await self.exited.wait()
         self.exited.clear()
 
@@ -92,7 +93,7 @@ def scenario(work: Awaitable[None]) -> None:
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - another process's work, seen on disk
             await asyncio.sleep(0.01)
 
@@ -455,7 +456,7 @@ def test_killed_before_the_servers_answer_it_is_sent_once(
             smtp_server.on_data = refuse_and_kill
             message = leave(spool, SPOKEN)
             run.courier.notify(message.id)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 await run.exited.wait()
             smtp_server.on_data = lambda recipients: "250 OK"
             await run.courier.start()
@@ -480,7 +481,7 @@ def test_killed_between_the_250_and_its_note_it_comes_again_under_the_same_id(
             smtp_server.on_data = take_and_kill
             message = leave(spool, SPOKEN)
             run.courier.notify(message.id)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 await run.exited.wait()
             smtp_server.on_data = lambda recipients: "250 OK"
             await run.courier.start()

@@ -30,8 +30,7 @@ from sipmail.rtp import journal
 from sipmail.rtp.event import TelephoneEvent
 from sipmail.rtp.packet import RtpPacket
 from tests.media.loopback import Phone, free_ports, prompt
-
-SECONDS = 20.0
+from tests.support.patience import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Room:
         self.told.set()
 
     async def until(self, event: Event) -> None:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             while event not in self.events:
                 self.told.clear()
                 await self.told.wait()
@@ -85,7 +84,7 @@ async def received(phone: Phone, enough: Callable[[RtpPacket], bool]) -> list[Rt
     """The packets of sound that come, until one of them is `enough`."""
     loop = asyncio.get_running_loop()
     packets: list[RtpPacket] = []
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while True:
             data = await loop.sock_recv(phone.socket, 2048)
             if data[1] & 0x7F == 8:
@@ -225,7 +224,7 @@ def test_a_worker_that_dies_is_noticed_and_started_again(tmp_path: Path) -> None
             os.kill(it.worker.pid, signal.SIGKILL)
             with pytest.raises(MediaError, match="died"):
                 await waiting
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(PATIENCE):
                 await it.died.wait()
             assert len(journal.read(path)) == len(sent)
             it.worker.play("a", ["silence:1"], 1)

@@ -21,11 +21,12 @@ from sipmail.sip.endpoint import Endpoint
 from sipmail.sip.message import Request, parse, received_from, response_to
 from sipmail.sip.stream import StreamFramer
 from sipmail.sip.trunk import Trunk
+from tests.support.patience import PATIENCE
 
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await test()
 
     asyncio.run(bounded())

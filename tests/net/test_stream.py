@@ -15,6 +15,7 @@ from sipmail.net.stream import Streams
 from sipmail.net.tls import ServerCertificate, TlsPeer, client_context
 from sipmail.sip.actions import Hop
 from tests.net.certificates import Authority
+from tests.support.patience import PATIENCE
 
 MESSAGE = b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 3\r\n\r\nabc"
 REQUEST = (
@@ -25,7 +26,7 @@ REQUEST = (
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await test()
 
     asyncio.run(bounded())

@@ -15,6 +15,7 @@ import pytest
 
 from sipmail.errors import SpoolError
 from sipmail.spool.control import ControlServer, NotRunning, ask
+from tests.support.patience import PATIENCE
 
 
 async def double(arguments: Mapping[str, object]) -> object:
@@ -91,7 +92,7 @@ def test_only_the_owner_may_ask(tmp_path: Path) -> None:
 def test_nonsense_is_answered(tmp_path: Path, line: bytes) -> None:
     def work() -> bytes:
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(5)
+            sock.settimeout(PATIENCE)
             sock.connect(str(tmp_path / "control"))
             sock.sendall(line + b'{"command": "double", "text": 1}\n')
             with sock.makefile("rb") as answers:
@@ -105,7 +106,7 @@ def test_nonsense_is_answered(tmp_path: Path, line: bytes) -> None:
 def test_an_endless_line_is_hung_up_on(tmp_path: Path) -> None:
     def work() -> bytes:
         with socket.socket(socket.AF_UNIX) as sock:
-            sock.settimeout(5)
+            sock.settimeout(PATIENCE)
             sock.connect(str(tmp_path / "control"))
             try:
                 sock.sendall(b"x" * (3 << 20))

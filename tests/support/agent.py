@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from tests.support.patience import PATIENCE
 from tests.support.ports import free_port, free_range
 from tests.support.smtp import SmtpServer
 
@@ -117,7 +118,7 @@ class Agent:
         folder = self.spool / state
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
-    def start(self, timeout: float = 30.0, **environment: str) -> Agent:
+    def start(self, timeout: float = PATIENCE, **environment: str) -> Agent:
         """Starts it and returns once it said `ready`; AssertionError with its log otherwise."""
         with self._changed:
             self.lines = []
@@ -141,7 +142,7 @@ class Agent:
     def wait_log(
         self,
         wanted: str | Callable[[str], bool],
-        timeout: float = 15.0,
+        timeout: float = PATIENCE,
         what: str | None = None,
         *,
         since: int = 0,
@@ -187,12 +188,12 @@ class Agent:
     def signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
 
-    def stop(self, timeout: float = 45.0) -> int:
+    def stop(self, timeout: float = PATIENCE) -> int:
         """SIGTERM; returns the exit status, AssertionError when it does not end in time."""
         self.signal(signal.SIGTERM)
         return self.wait(timeout)
 
-    def wait(self, timeout: float = 45.0) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Waits for its end; returns the exit status."""
         assert self._process is not None
         try:
@@ -225,7 +226,7 @@ class Agent:
 
     def _reap(self) -> None:
         if self._process is not None:
-            self._process.wait(10)
+            self._process.wait(PATIENCE)
         if self._reader is not None:
             self._reader.join(5)
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 
+from tests.support.patience import PATIENCE
 from tests.support.rtp import EVENT, PCMA, PCMU, Packet
 from tests.support.siptext import Message, parse, response
 
@@ -98,7 +99,7 @@ class Caller:
         call.invite(headers, sdp(call.offer()) if offer else "")
         return call
 
-    def call(self, number: str = "201", *, timeout: float = 10.0, **options: object) -> Call:
+    def call(self, number: str = "201", *, timeout: float = PATIENCE, **options: object) -> Call:
         """An answered call; raises CallFailed when it is refused. Options as for `invite`."""
         call = self.invite(number, **options)  # type: ignore[arg-type]
         call.wait_answer(timeout)
@@ -110,7 +111,7 @@ class Caller:
         uri: str,
         headers: Iterable[tuple[str, str]] = (),
         *,
-        timeout: float = 5.0,
+        timeout: float = PATIENCE,
     ) -> Message:
         """Sends a request outside a dialog once and returns its final answer."""
         call = Call(self, "nobody", uri, (PCMU,), acknowledge=False)
@@ -212,20 +213,20 @@ class Call:
         self._invite = (number, branch, text)
         threading.Thread(target=self._resend, args=(text,), name="invite", daemon=True).start()
 
-    def wait_answer(self, timeout: float = 10.0) -> Message:
+    def wait_answer(self, timeout: float = PATIENCE) -> Message:
         """The 200; raises CallFailed for any other final answer, and for none in time."""
         self.wait(lambda: self.status is not None, timeout)
         if self.status != 200 or self.answer is None:
             raise CallFailed(self.status)
         return self.answer
 
-    def wait_bye(self, timeout: float = 30.0) -> Message:
+    def wait_bye(self, timeout: float = PATIENCE) -> Message:
         """The peer's BYE, which was answered; AssertionError when none comes in time."""
         assert self.wait(lambda: self.bye is not None, timeout), f"no BYE within {timeout} s"
         assert self.bye is not None
         return self.bye
 
-    def wait_response(self, method: str, timeout: float = 5.0) -> Message:
+    def wait_response(self, method: str, timeout: float = PATIENCE) -> Message:
         """The final answer to the latest request of `method`; AssertionError without one."""
 
         def found() -> Message | None:
@@ -251,7 +252,7 @@ class Call:
         number, branch, _ = self._invite
         self.send_request("CANCEL", number=number, branch=branch, headers=headers, in_dialog=False)
 
-    def hang_up(self, timeout: float = 5.0) -> Message:
+    def hang_up(self, timeout: float = PATIENCE) -> Message:
         """BYE, and its answer; sent again until it comes."""
         deadline = time.monotonic() + timeout
         _, _, text = self._request("BYE")
@@ -262,7 +263,7 @@ class Call:
             self.caller.send(text)
         raise AssertionError(f"no answer to BYE within {timeout} s")
 
-    def reinvite(self, body: str, timeout: float = 5.0) -> Message:
+    def reinvite(self, body: str, timeout: float = PATIENCE) -> Message:
         """A re-INVITE with this offer; returns the final answer, acknowledged."""
         before = len(self.responses)
         number, branch, text = self._request("INVITE", body=body)
@@ -405,10 +406,10 @@ class Call:
         wanted = self.codecs if payload_type is None else (payload_type,)
         return b"".join(p.payload for _, p in list(self.heard) if p.payload_type in wanted)
 
-    def wait_heard(self, packets: int, timeout: float = 10.0) -> None:
+    def wait_heard(self, packets: int, timeout: float = PATIENCE) -> None:
         assert self.wait(lambda: len(self.heard) >= packets, timeout), f"heard {len(self.heard)}"
 
-    def wait_quiet(self, quiet: float = 0.4, timeout: float = 30.0, spoken: int = 10) -> None:
+    def wait_quiet(self, quiet: float = 0.4, timeout: float = PATIENCE, spoken: int = 10) -> None:
         """Until the peer has said something (`spoken` packets at least, since an odd silent one
         may come before) and then nothing for `quiet` seconds: the beep is over.
         """

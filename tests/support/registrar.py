@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.support.patience import PATIENCE
 from tests.support.siptext import Message, parse, response
 
 _HASHES = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
@@ -72,7 +73,9 @@ class Registrar:
             self._thread.join(5)
             sock.close()
 
-    def wait(self, condition: Callable[[list[Registration]], bool], timeout: float = 20) -> None:
+    def wait(
+        self, condition: Callable[[list[Registration]], bool], timeout: float = PATIENCE
+    ) -> None:
         """Until `condition(registrations)` holds; AssertionError after `timeout` seconds."""
         with self._changed:
             held = self._changed.wait_for(lambda: condition(self.registrations), timeout)

@@ -21,6 +21,8 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from tests.support.patience import PATIENCE
+
 OK = "250 OK"
 
 
@@ -103,12 +105,12 @@ class SmtpServer:
         with self._changed:
             return [message for message in self.delivered if address in message.recipients]
 
-    def wait(self, count: int, timeout: float = 30.0) -> list[Delivered]:
+    def wait(self, count: int, timeout: float = PATIENCE) -> list[Delivered]:
         """The messages, as soon as there are `count`; AssertionError after `timeout` seconds."""
         return self.wait_until(lambda: len(self.delivered) >= count, timeout, f"{count} e-mails")
 
     def wait_until(
-        self, condition: Callable[[], bool], timeout: float = 30.0, what: str = "the condition"
+        self, condition: Callable[[], bool], timeout: float = PATIENCE, what: str = "the condition"
     ) -> list[Delivered]:
         """The messages, as soon as `condition()` holds; looked at after every transaction."""
         with self._changed:
