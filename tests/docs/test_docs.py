@@ -122,7 +122,7 @@ def texts() -> Iterator[tuple[list[str], int]]:
     for path in (ROOT / "sipmail").rglob("*.py"):
         tree = ast.parse(path.read_text())
         logged = {
-            id(node.args[0])
+            id(node.args[1 if node.func.attr == "log" else 0])
             for node in ast.walk(tree)
             if isinstance(node, ast.Call)
             and isinstance(node.func, ast.Attribute)
