@@ -174,7 +174,7 @@ def test_a_disk_without_a_byte_for_message_json_refuses_the_call(
     phone = caller(running.address, user=own_number())
     phone.call().hang_up()
     wait_mail(smtp_server, phone.user)
-    until(lambda: running.messages("recording") == [], "the end of the call")
+    until(lambda: len(running.messages("done")) == 1, "the courier's last word on the call")
     before = sockets(running.child(MEDIA))
     unlimited = resource.prlimit(running.pid, resource.RLIMIT_FSIZE)
     if small_disk is None:
