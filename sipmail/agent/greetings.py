@@ -34,11 +34,18 @@ def recorded(config: Config, root: Path) -> Config:
     mailboxes = {}
     for key, mailbox in config.mailboxes.items():
         path = root / FOLDER / f"{key}.wav"
-        if mailbox.greeting_number is not None and path.is_file():
+        if mailbox.greeting_number is not None and _is_there(path):
             greeting = mailbox.greeting.model_copy(update={"default": path})
             mailbox = mailbox.model_copy(update={"greeting": greeting})
         mailboxes[key] = mailbox
     return config.model_copy(update={"mailboxes": mailboxes})
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a command of somebody who may not look into the spool
+        return False
 
 
 class GreetingStore(Store):

@@ -32,10 +32,12 @@ def explain(
 
     Example: sipmail explain invite.txt --source 198.51.100.7 --at "2026-11-23 17:30"
     """
+    from sipmail.agent.greetings import recorded
     from sipmail.voicemail.explain import explain as lines
     from sipmail.voicemail.explain import read_invite
 
     loaded = read_config(config)
+    loaded = recorded(loaded, loaded.spool)
     if source is not None:
         try:
             ipaddress.ip_address(source)

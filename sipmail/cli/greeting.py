@@ -90,7 +90,10 @@ def list_greetings(
     context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False
 ) -> None:
     """Show what each mailbox plays in each case, and now; exits with 1 when a file cannot be."""
+    from sipmail.agent.greetings import recorded
+
     settings = read_config(config or context.obj)
+    settings = recorded(settings, settings.spool)
     lines = list(_lines(settings, datetime.now(settings.timezone)))
     if as_json:
         terminal.print_json(

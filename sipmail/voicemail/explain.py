@@ -45,7 +45,11 @@ def explain(
     guess = guess_trunk(request, config, source)
     lines = [_row("Trunk", f"{guess.trunk.name if guess.trunk else 'none'}: {guess.why}")]
     lines += _caller(request, config)
-    match = Directory(config).find(request, guess.trunk)
+    directory = Directory(config)
+    if (line := directory.greeting_line(request)) is not None:
+        text = f"{line.key}: its greeting_number, which asks for the PIN and records a greeting"
+        return (*lines, _row("Mailbox", text))
+    match = directory.find(request, guess.trunk)
     lines += _mailbox(request, config, guess.trunk, match)
     if match is None:
         return tuple(lines)

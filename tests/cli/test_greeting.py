@@ -67,6 +67,19 @@ def test_an_own_greeting_beats_the_built_in_ones(site: Site, sipmail: Sipmail) -
     assert not any(line["built_in"] for line in lines)
 
 
+def test_a_greeting_recorded_by_phone_beats_the_configured_one(
+    site: Site, sipmail: Sipmail
+) -> None:
+    Path("greetings").mkdir()
+    soundfile.write("greetings/ours.wav", decode(BUSY)[:16000], 8000)
+    by_phone = Path("spool/greetings/sales.wav")
+    by_phone.parent.mkdir(parents=True)
+    soundfile.write(by_phone, decode(BUSY)[:12000], 8000)
+    site(**sales(greeting="greetings/ours.wav", greeting_number="298", greeting_pin="4829"))
+    lines = json.loads(sipmail("greeting", "list", "--json").out)
+    assert {line["file"] for line in lines} == {str(by_phone.absolute())}
+
+
 @pytest.mark.parametrize(("hours", "closed"), [(ALWAYS, False), (NEVER, True)])
 def test_what_is_played_now(site: Site, sipmail: Sipmail, hours: str, closed: bool) -> None:
     site(**sales(hours=hours))

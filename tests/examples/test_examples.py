@@ -18,7 +18,7 @@ from sipmail.mail.recipients import recipients
 from sipmail.mail.view import Attachment
 from sipmail.sip.actions import Hop, Incoming
 from sipmail.sip.message import Request, parse
-from sipmail.voicemail.plan import sources
+from sipmail.voicemail.plan import Plan, sources
 from sipmail.voicemail.script import leave_message
 from tests.mail.post import MESSAGE, read
 from tests.voicemail.test_script import FakeCall, run
@@ -86,6 +86,7 @@ def call(
         Incoming("1", request, trunk, Hop("udp", "192.0.2.7", 5060)), 0, 0
     )
     assert isinstance(admission, Admission)
+    assert isinstance(admission.plan, Plan)
     line = Line(keys)
     run(leave_message(line, admission.plan))
     key, urgent = line.entered or (admission.message.mailbox, admission.message.urgent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import SecretStr
 
 from sipmail.errors import SipmailError
 from sipmail.voicemail.explain import explain, guess_trunk, read_invite
@@ -58,6 +59,13 @@ def test_a_call_for_nobody() -> None:
 def test_the_mailbox_that_takes_the_rest() -> None:
     lines = explain(invite(), office(mailbox("rest", "*")), MONDAY_NOON)
     assert "          *: this mailbox takes the rest" in lines
+
+
+def test_a_number_that_records_a_greeting() -> None:
+    line = mailbox("ola", "101", greeting_number="298", greeting_pin=SecretStr("4829"))
+    lines = explain(invite(uri="sip:298@203.0.113.10"), office(line), MONDAY_NOON)
+    assert lines[-1].startswith("Mailbox:  ola: its greeting_number")
+    assert "4829" not in "".join(lines)
 
 
 def test_trunk_by_via() -> None:
