@@ -59,8 +59,9 @@ class Workers:
             worker.load(self._prompts())
 
     def idlest(self, calls: Mapping[MediaWorker, int]) -> MediaWorker:
-        """The worker with the fewest `calls`, those that still ring too: a burst is spread."""
-        return min(self._keepers, key=lambda worker: calls.get(worker, 0))
+        """The worker with the fewest `calls`, those that still ring too: a burst is spread. One
+        that died and is not started again yet gets none while there is another."""
+        return min(self._keepers, key=lambda worker: (worker.pid is None, calls.get(worker, 0)))
 
     @property
     def restarts(self) -> int:

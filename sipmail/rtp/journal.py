@@ -35,9 +35,6 @@ import numpy.typing as npt
 RECORD = struct.Struct(">HHI")
 """What stands before each packet: record length, packet length, milliseconds since the start."""
 
-LARGEST_PACKET = 0xFFFF - RECORD.size
-"""Bytes; what the 16-bit record length leaves for a packet."""
-
 _MAGIC = b"#!rtpplay1.0 "
 _START = struct.Struct(">IIIHH")
 _LONGEST_LINE = 256

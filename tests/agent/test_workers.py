@@ -8,8 +8,10 @@ from itertools import pairwise
 import pytest
 
 from sipmail.agent.keeper import Keeper
-from sipmail.agent.workers import shares, worker_count
+from sipmail.agent.workers import Workers, shares, worker_count
+from sipmail.config.model import Rtp
 from sipmail.config.values import PortRange
+from sipmail.media.client import MediaWorker
 from tests.support.patience import PATIENCE
 
 
@@ -25,6 +27,26 @@ def test_shares_hold_whole_pairs_that_begin_even_and_never_overlap(
     assert parts[0].first >= ports.first
     assert parts[-1].last <= ports.last
     assert sum(part.last - part.first + 1 for part in parts) >= ports.last - ports.first - 1
+
+
+def test_a_burst_is_spread_and_no_call_goes_to_a_worker_that_is_dead(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dead: set[MediaWorker] = set()
+    monkeypatch.setattr(MediaWorker, "pid", property(lambda it: None if it in dead else 1))
+    rtp = Rtp.model_validate({"ports": "20000-20099", "workers": 2})
+    workers = Workers(rtp, tuple, lambda event: None, lambda worker: None)
+    calls: dict[MediaWorker, int] = {}
+    first = workers.idlest(calls)
+    calls[first] = 1
+    second = workers.idlest(calls)
+    assert second is not first
+    calls[second] = 5
+    assert workers.idlest(calls) is first
+    dead.add(first)
+    assert workers.idlest(calls) is second
+    dead.add(second)
+    assert workers.idlest(calls) is first, "it will soon be back"
 
 
 def test_a_number_of_workers_is_taken_as_it_is_and_auto_is_at_least_one() -> None:

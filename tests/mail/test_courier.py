@@ -305,9 +305,8 @@ def test_an_administrator_who_cannot_be_reached_makes_no_loop(
         async with running(make_config(smtp_server, mail={"admin": ADMIN})) as run:
             message = leave(spool, None)
             run.courier.notify(message.id)
-            await until(lambda: len(spool.ids(State.FAILED)) == 2, "message and notice")
-            await until(lambda: spool.ids(State.QUEUE) == [], "an empty queue")
-            # Its answer comes after everything that it had to do before.
+            await until(lambda: run.courier.status.failed == 2, "message and notice")
+            await until(lambda: run.courier.status.queue == 0, "an empty queue")
             assert await run.courier.retry("all") == 0
             assert spool.ids(State.QUEUE) == []
             assert len(spool.ids(State.FAILED)) == 2

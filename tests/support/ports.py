@@ -1,8 +1,9 @@
 """Free ports on loopback, apart for every test that runs at the same time.
 
-A port is proven free by binding it, and whoever asked binds it a moment later: so none is one of
-the system's ephemeral ports, which it might give to anybody in between. No port and no range (for
-RTP) is handed out twice by one process, and where each process begins is its own.
+A port is proven free by binding it, and whoever asked binds it a moment later, or lets go of it and
+takes it again (a program that is killed and started): so none is one of the system's ephemeral
+ports, which it might give to anybody in between, and each is reserved for as long as the process
+lives that asked. A process gets one of its own a second time when all have had their turn.
 """
 
 from __future__ import annotations
@@ -12,15 +13,14 @@ import itertools
 import os
 import socket
 
-_LOWEST_SINGLE = 6_000
-_LOWEST, _HIGHEST = 12_000, 32_000
-_BLOCK = 100
-_BLOCKS = (_HIGHEST - _LOWEST) // _BLOCK
+_LOWEST_SINGLE, _LOWEST, _HIGHEST = 6_000, 12_000, 32_000
 _SINGLES = _LOWEST - _LOWEST_SINGLE
-# A step that shares no factor with the number of blocks visits them all; neighbouring processes
-# (the workers of one test run) begin far from each other.
-_cursor = itertools.count(os.getpid() * 77)
-_single = itertools.count(os.getpid() * 977)
+_BLOCK = 10
+_BLOCKS = (_HIGHEST - _LOWEST) // _BLOCK
+# Neighbouring processes (the workers of one test run) begin far from each other.
+_singles = itertools.count(os.getpid() * 977)
+_starts = itertools.count(os.getpid() * 377)
+_reserved: dict[str, socket.socket] = {}
 
 
 def free_port(kind: int = socket.SOCK_DGRAM) -> int:
@@ -29,8 +29,8 @@ def free_port(kind: int = socket.SOCK_DGRAM) -> int:
     Raises RuntimeError when none is free.
     """
     for _ in range(_SINGLES):
-        port = _LOWEST_SINGLE + next(_single) % _SINGLES
-        if _all_free(port, 1, kind):
+        port = _LOWEST_SINGLE + next(_singles) % _SINGLES
+        if _reserve(f"port {port}") and _all_free(port, 1, kind):
             return port
     raise RuntimeError("no free port")
 
@@ -42,10 +42,32 @@ def free_range(count: int) -> tuple[int, int]:
     """
     blocks = -(-count // _BLOCK)
     for _ in range(_BLOCKS):
-        first = _LOWEST + next(_cursor) * 3 * blocks % _BLOCKS * _BLOCK
-        if first + count <= _HIGHEST and _all_free(first, count):
+        start = next(_starts) % _BLOCKS
+        if start + blocks > _BLOCKS:
+            continue
+        first = _LOWEST + start * _BLOCK
+        if all(_reserve(f"block {start + n}") for n in range(blocks)) and _all_free(first, count):
+            for _ in range(blocks - 1):
+                next(_starts)
             return first, first + count - 1
     raise RuntimeError(f"no {count} free ports in a row")
+
+
+def _reserve(what: str) -> bool:
+    """Whether `what` is this process's, among all that use this file, until it ends.
+
+    A name in the abstract namespace (unix(7)) is taken by one socket at a time and goes with it.
+    """
+    if what in _reserved:
+        return True
+    name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        name.bind(f"\0sipmail tests: {what}")
+    except OSError:
+        name.close()
+        return False
+    _reserved[what] = name
+    return True
 
 
 def _all_free(first: int, count: int, kind: int = socket.SOCK_DGRAM) -> bool:
