@@ -138,6 +138,23 @@ class Renamed:
 
 
 @dataclass(frozen=True, slots=True)
+class Transferred:
+    """Whoever the call was to be transferred to has answered: the call is theirs, ours may end."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferFailed:
+    """No transfer: the status that says why (None where none does). Only after a status of None may
+    `Transferred` still follow."""
+
+    call: str
+    status: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Ignored:
     """A request that belongs to no trunk got no answer; `hint` is what would accept it."""
 
@@ -160,5 +177,7 @@ Action = (
     | Ended
     | InfoDigit
     | Renamed
+    | Transferred
+    | TransferFailed
     | Ignored
 )

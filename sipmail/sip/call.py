@@ -24,7 +24,15 @@ from enum import Enum
 
 from sipmail.errors import ProtocolError
 from sipmail.sip.acceptance import Acceptance
-from sipmail.sip.actions import Cancelled, Ended, Established, HungUp, MediaChanged
+from sipmail.sip.actions import (
+    Cancelled,
+    Ended,
+    Established,
+    HungUp,
+    MediaChanged,
+    TransferFailed,
+    Transferred,
+)
 from sipmail.sip.alarms import Alarm
 from sipmail.sip.capabilities import ALLOW, SUPPORTED
 from sipmail.sip.context import Context
@@ -42,6 +50,7 @@ from sipmail.sip.server_transaction import InviteServerTransaction, ServerTransa
 from sipmail.sip.session import SDP, LocalMedia, Media, Session, description
 from sipmail.sip.session_timer import SessionTimer
 from sipmail.sip.transactions import TransactionLayer
+from sipmail.sip.transfer import Transfer
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -117,6 +126,7 @@ class Call:
         self.reliable: ReliableProvisional | None = None
         if "100rel" in (tag.lower() for tag in request.headers.values("Require")):
             self.reliable = ReliableProvisional(context, invite, self._not_acknowledged)
+        self._transfer: Transfer | None = None
         self._provisional: Alarm | None = None
         self._patience = context.at(now + self._patience_seconds(request), self._out_of_patience)
 
@@ -194,6 +204,23 @@ class Call:
         elif self.phase is Phase.ESTABLISHED:
             self._say_bye(headers, now)
 
+    def transfer(self, to: str, now: float) -> None:
+        """Asks the peer to call the URI `to` instead; one transfer at a time."""
+        if self.phase is not Phase.ESTABLISHED:
+            self._transfer_failed(None, "the call is not up")
+        elif self._transfer is None or not self._transfer.under_way:
+            self._drop_transfer()
+            self._transfer = Transfer(
+                self._context,
+                to,
+                f"<{self.dialog.local_uri}>",
+                self._ask,
+                lambda _: self._context.tell(Transferred(self.key)),
+                self._transfer_failed,
+                self.give_up,
+                now,
+            )
+
     # --- what the peer does ---------------------------------------------------------------------
 
     def refuse(self, error: ProtocolError, now: float) -> None:
@@ -240,6 +267,11 @@ class Call:
             self._context.tell(Established(self.key))
             if self._hang_up_headers is not None:
                 self._say_bye(self._hang_up_headers, now)
+
+    def notified(self, notify: Request, now: float) -> None:
+        """Takes a NOTIFY, which is answered already."""
+        if self._transfer is not None and self.phase is Phase.ESTABLISHED:
+            self._transfer.notified(notify, now)
 
     # --- for the requests within the dialog -----------------------------------------------------
 
@@ -367,6 +399,14 @@ class Call:
         request.send(now)
         return request
 
+    def _transfer_failed(self, status: int | None, reason: str) -> None:
+        self._context.tell(TransferFailed(self.key, status, reason))
+
+    def _drop_transfer(self) -> None:
+        if self._transfer is not None:
+            self._transfer.drop()
+            self._transfer = None
+
     def _say_bye(self, headers: Pairs, now: float) -> None:
         self.phase = Phase.ENDING
         self._stop()
@@ -378,6 +418,7 @@ class Call:
     def _stop(self) -> None:
         self.timer.stop()
         self.refresh.drop()
+        self._drop_transfer()
         for acceptance in self._acceptances.values():
             acceptance.stop()
         self._acceptances.clear()

@@ -52,6 +52,11 @@ class Dialog:
         self._to = headers.get("From") or ""
         self.hops()
 
+    @property
+    def local_uri(self) -> str:
+        """Who we are in this dialog, as a URI: what was called."""
+        return NameAddr.parse(self._from).uri
+
     def check_order(self, request: Request) -> None:
         """Takes the CSeq of a request; raises ProtocolError(500) where it is out of order."""
         number = request.cseq.number

@@ -54,6 +54,12 @@ class DialogRequest:
         self._transaction: ClientTransaction | None = None
         self._acknowledgement: Request | None = None
 
+    @property
+    def number(self) -> int | None:
+        """The CSeq number under which it was sent last."""
+        transaction = self._transaction
+        return None if transaction is None else transaction.request.cseq.number
+
     def send(self, now: float) -> None:
         """Sends it to the hop that is next."""
         request = self._dialog.request(

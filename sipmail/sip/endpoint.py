@@ -34,6 +34,7 @@ from sipmail.sip.session import LocalMedia
 from sipmail.sip.sources import Sources
 from sipmail.sip.timers import Timers
 from sipmail.sip.transactions import TransactionLayer
+from sipmail.sip.transfer import target_of
 from sipmail.sip.trunk import Trunk
 
 _PING = b"\r\n\r\n"
@@ -236,6 +237,15 @@ class Endpoint:
         """Ends the call: BYE once the ACK is there, 480 before the answer."""
         if (found := self._calls.get(call)) is not None:
             found.hang_up(now, reason_header)
+        return self._context.take()
+
+    def transfer(self, call: str, to: str, now: float) -> list[Action]:
+        """Transfers the call to `to`, a sip URI or a number at the call's trunk, by REFER. What
+        becomes of it is told by `Transferred` or `TransferFailed`."""
+        if (found := self._calls.get(call)) is not None:
+            line = self._lines.get(found.trunk)
+            registrar = None if line is None else line.trunk.registrar
+            found.transfer(target_of(to, registrar, found.dialog.source), now)
         return self._context.take()
 
     def _adopt(self, call: Call, invite: Request) -> None:

@@ -7,8 +7,9 @@
 - BYE, OPTIONS, PRACK (RFC 3262).
 - INFO: keys as application/dtmf-relay or application/dtmf; without a body it is a sign of life; an
   Info-Package is refused with 469, since none is agreed on (RFC 6086).
-- NOTIFY: 200, whatever it says; REFER: 603 (RFC 3515 section 2.4.2); SUBSCRIBE, PUBLISH: 489 (RFC
-  6665 section 4.2.1, RFC 3903); all others 405.
+- NOTIFY: 200, whatever it says; the call hears of it, for its transfer (RFC 3515).
+- REFER: 603 (RFC 3515 section 2.4.2); SUBSCRIBE, PUBLISH: 489 (RFC 6665 section 4.2.1, RFC 3903);
+  all others 405.
 A re-INVITE or UPDATE that asserts another identity renames the caller (RFC 3325, RFC 5876).
 """
 
@@ -150,6 +151,7 @@ class InDialog:
 
     def _notify(self, transaction: ServerTransaction, now: float) -> None:
         transaction.respond(self.call.ok(transaction.request), now)
+        self.call.notified(transaction.request, now)
 
     def _check_phase(self) -> None:
         if self.call.phase in (Phase.ENDING, Phase.OVER):

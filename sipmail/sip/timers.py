@@ -19,7 +19,8 @@ class Timers:
     pause after failed registrations (RFC 5626 proposes half an hour for the latter, for which
     nobody wants to be without a mailbox after a PBX came back), `backoff_silent` is the base time
     where the registrar did not answer; `early_refresh` is how long before
-    its end a registration is renewed, at most.
+    its end a registration is renewed, at most; `transfer` is how long we wait for whoever a call is
+    transferred to.
     """
 
     t1: float = 0.5
@@ -31,6 +32,7 @@ class Timers:
     backoff_silent: float = 1.0
     backoff_max: float = 300.0
     early_refresh: float = 30.0
+    transfer: float = 60.0
 
     @property
     def transaction(self) -> float:

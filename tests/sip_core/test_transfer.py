@@ -1,0 +1,222 @@
+"""Our REFER and what becomes of it (RFC 3515), on a moved clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from sipmail.sip.actions import Ended, Hop, TransferFailed, Transferred
+from sipmail.sip.transfer import target_of
+from tests.sip_core.scene import PHONE, Phone, Scene, established
+from tests.support.siptext import Message
+
+ACTIVE = ("Subscription-State", "active;expires=60")
+OVER = ("Subscription-State", "terminated;reason=noresource")
+FRAGMENT = ("Content-Type", "message/sipfrag;version=2.0")
+
+
+def refer(scene: Scene, to: str = "100") -> Message:
+    """The REFER that goes out."""
+    before = len(scene.sent)
+    scene.note(scene.endpoint.transfer(scene.call, to, scene.now))
+    [sent] = scene.sent[before:]
+    assert sent.message.method == "REFER"
+    return sent.message
+
+
+def notify(
+    scene: Scene, phone: Phone, body: str, state: tuple[str, str] = ACTIVE, event: str = "refer"
+) -> None:
+    """A NOTIFY, which gets 200 whatever it says."""
+    [answer] = scene.receive(phone.request("NOTIFY", [("Event", event), state, FRAGMENT], body))
+    assert answer.status == 200
+
+
+def results(scene: Scene) -> list[object]:
+    return [one for one in scene.actions if isinstance(one, Transferred | TransferFailed)]
+
+
+def test_a_transfer_that_is_answered() -> None:
+    scene = Scene()
+    phone = established(scene)
+    request = refer(scene)
+    assert request.uri == "sip:phone@198.51.100.7:5062"
+    assert request.get("Refer-To") == "<sip:100@198.51.100.7:5062>"
+    assert request.get("Referred-By") == "<sip:201@192.0.2.1>"
+    assert request.get("CSeq") == "1 REFER"
+    assert request.get("Contact").startswith("<sip:")
+    scene.receive(phone.respond(request, 202))
+    notify(scene, phone, "SIP/2.0 100 Trying\r\n")
+    notify(scene, phone, "SIP/2.0 180 Ringing\r\n")
+    assert results(scene) == []
+    notify(scene, phone, "SIP/2.0 200 OK\r\n", OVER)
+    assert results(scene) == [Transferred(scene.call)]
+    assert scene.told(Ended) == []
+    [bye] = scene.hang_up()
+    assert (bye.method, bye.get("CSeq")) == ("BYE", "2 BYE")
+    scene.receive(phone.respond(bye, 200))
+    assert len(scene.told(Ended)) == 1
+    assert scene.settled()
+
+
+@pytest.mark.parametrize("status", [302, 404, 486, 603])
+def test_whoever_is_wanted_cannot_be_had(status: int) -> None:
+    scene = Scene()
+    phone = established(scene)
+    scene.receive(phone.respond(refer(scene), 202))
+    notify(scene, phone, f"SIP/2.0 {status} No luck\r\n", OVER)
+    assert results(scene) == [TransferFailed(scene.call, status, "No luck")]
+    assert scene.told(Ended) == []
+
+
+@pytest.mark.parametrize("status", [403, 405, 501, 603])
+def test_a_refused_refer_leaves_the_call_as_it_was(status: int) -> None:
+    scene = Scene()
+    phone = established(scene)
+    scene.receive(phone.respond(refer(scene), status))
+    assert results(scene) == [TransferFailed(scene.call, status, "Answer")]
+    assert scene.advance(120) == []
+    assert scene.told(Ended) == []
+
+
+def test_a_lost_refer_is_repeated_until_it_counts_as_unanswered() -> None:
+    scene = Scene()
+    established(scene)
+    refer(scene)
+    again = scene.advance(31.9)
+    assert {one.method for one in again} == {"REFER"}
+    assert len(again) == 10  # at 0.5, 1.5, 3.5, 7.5 and every 4 s (RFC 3261 table 4, timer E)
+    assert results(scene) == []
+    scene.advance(0.2)
+    assert results(scene) == [TransferFailed(scene.call, None, "REFER was not answered")]
+    assert scene.told(Ended) == []
+
+
+def test_a_lost_answer_is_asked_for_again() -> None:
+    scene = Scene()
+    phone = established(scene)
+    refer(scene)
+    [again] = scene.advance(0.6)
+    scene.receive(phone.respond(again, 202))
+    assert scene.advance(20) == []
+    notify(scene, phone, "SIP/2.0 200 OK\r\n", OVER)
+    assert results(scene) == [Transferred(scene.call)]
+
+
+def test_a_notify_that_overtakes_the_answer() -> None:
+    scene = Scene()
+    phone = established(scene)
+    request = refer(scene)
+    notify(scene, phone, "SIP/2.0 200 OK\r\n", OVER)
+    assert results(scene) == [Transferred(scene.call)]
+    assert scene.receive(phone.respond(request, 202)) == []
+    assert scene.advance(40) == []
+    assert len(results(scene)) == 1
+
+
+def test_nobody_says_what_became_of_it() -> None:
+    scene = Scene()
+    phone = established(scene)
+    scene.receive(phone.respond(refer(scene), 202))
+    notify(scene, phone, "SIP/2.0 180 Ringing\r\n")
+    scene.advance(59.9)
+    assert results(scene) == []
+    scene.advance(0.2)
+    assert results(scene) == [TransferFailed(scene.call, None, "nobody answered in time")]
+    # The other side's telephone went on ringing, and was answered in the end.
+    notify(scene, phone, "SIP/2.0 200 OK\r\n", OVER)
+    assert results(scene)[1:] == [Transferred(scene.call)]
+
+
+def test_a_subscription_that_ends_without_a_result() -> None:
+    scene = Scene()
+    phone = established(scene)
+    scene.receive(phone.respond(refer(scene), 202))
+    notify(scene, phone, "", OVER)
+    assert results(scene) == [TransferFailed(scene.call, None, "nobody says what became of it")]
+
+
+@pytest.mark.parametrize("body", ["", "SIP/2.0", "200 OK", "SIP/2.0 999 What", "\0" * 500])
+def test_what_is_no_status_says_nothing(body: str) -> None:
+    scene = Scene()
+    phone = established(scene)
+    scene.receive(phone.respond(refer(scene), 202))
+    notify(scene, phone, body)
+    notify(scene, phone, "SIP/2.0 486 Busy Here\r\n", event="message-summary")
+    assert results(scene) == []
+
+
+def test_a_second_transfer_knows_the_words_about_the_first() -> None:
+    scene = Scene()
+    phone = established(scene)
+    scene.receive(phone.respond(refer(scene), 202))
+    notify(scene, phone, "SIP/2.0 486 Busy Here\r\n", OVER, "refer;id=1")
+    scene.receive(phone.respond(refer(scene, "101"), 202))
+    notify(scene, phone, "SIP/2.0 487 Request Terminated\r\n", OVER, "refer;id=1")
+    assert len(results(scene)) == 1
+    notify(scene, phone, "SIP/2.0 200 OK\r\n", OVER, "refer;id=2")
+    assert results(scene)[1:] == [Transferred(scene.call)]
+
+
+def test_a_challenge_that_the_trunk_has_no_password_for() -> None:
+    scene = Scene()
+    phone = established(scene)
+    challenge = 'Digest realm="pbx", nonce="n1", algorithm=MD5'
+    request = refer(scene)
+    assert scene.receive(phone.respond(request, 401, [("WWW-Authenticate", challenge)])) == []
+    assert results(scene) == [TransferFailed(scene.call, 401, "Answer")]
+
+
+def test_one_transfer_at_a_time() -> None:
+    scene = Scene()
+    established(scene)
+    refer(scene)
+    scene.note(scene.endpoint.transfer(scene.call, "100", scene.now))
+    assert [one.message.method for one in scene.sent].count("REFER") == 1
+
+
+def test_a_call_that_is_not_up_is_not_transferred() -> None:
+    scene = Scene()
+    scene.receive(Phone().invite())
+    scene.note(scene.endpoint.transfer(scene.call, "100", scene.now))
+    assert results(scene) == [TransferFailed(scene.call, None, "the call is not up")]
+    assert scene.note(scene.endpoint.transfer("nobody's", "100", scene.now)) == []
+
+
+def test_the_caller_hangs_up_meanwhile() -> None:
+    scene = Scene()
+    phone = established(scene)
+    refer(scene)
+    [answer] = scene.receive(phone.request("BYE"))
+    assert answer.status == 200
+    assert scene.advance(120) == []
+    assert results(scene) == []
+    assert len(scene.told(Ended)) == 1
+    assert scene.settled()
+
+
+def test_a_peer_that_knows_no_such_call_ends_it() -> None:
+    scene = Scene()
+    phone = established(scene)
+    scene.receive(phone.respond(refer(scene), 481))
+    assert [one.cause for one in scene.told(Ended)] == ["the peer knows no such call any more"]
+
+
+@pytest.mark.parametrize(
+    ("to", "registrar", "source", "expected"),
+    [
+        ("100", None, PHONE, "sip:100@198.51.100.7:5062"),
+        ("100", None, Hop("udp", "198.51.100.7", 5060), "sip:100@198.51.100.7"),
+        ("100", None, Hop("tcp", "198.51.100.7", 51234), "sip:100@198.51.100.7;transport=tcp"),
+        ("100", None, Hop("tls", "2001:db8::1", 51234), "sips:100@[2001:db8::1]"),
+        ("*98#", None, Hop("udp", "198.51.100.7", 5060), "sip:*98%23@198.51.100.7"),
+        (
+            "+48221234567",
+            "sip:pbx.example.com:5070;transport=tcp",
+            PHONE,
+            "sip:+48221234567@pbx.example.com:5070;transport=tcp",
+        ),
+        ("sips:desk@example.com", "sip:pbx.example.com", PHONE, "sips:desk@example.com"),
+    ],
+)
+def test_where_the_other_one_is(to: str, registrar: str | None, source: Hop, expected: str) -> None:
+    assert target_of(to, registrar, source) == expected
