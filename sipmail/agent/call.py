@@ -60,6 +60,8 @@ class LiveCall:
         self.source = source
         self.answered_elsewhere = False
         self.refused = False
+        self.transferred = False
+        """Whether an operator has the caller now."""
         self.in_place = True
         """Whether it counts for the limits."""
         self.task: asyncio.Task[None] | None = None
@@ -69,6 +71,7 @@ class LiveCall:
         self._media_open = False
         self._media: Media | None = None
         self._established = False
+        self._transferring = False
         self._first_packet = False
         self._gone: HungUp | None = None
         self._signalling_over = False
@@ -202,6 +205,17 @@ class LiveCall:
         self._still_here()
         return made
 
+    async def transfer(self, to: str) -> None:
+        """Hands the caller to `to` by REFER; returns when that failed."""
+        self._still_here()
+        log.info("%s: to the operator, %s", self, to)
+        self._transferring = True
+        try:
+            self._perform(self._endpoint.transfer(self.key, to, self._now))
+            await self._until(lambda: not self._transferring)
+        finally:
+            self._transferring = False
+
     async def hang_up(self) -> None:
         """Ends the call with a BYE."""
         self._hang_up()
@@ -248,6 +262,23 @@ class LiveCall:
             self.note_gone(HungUp("a fax machine calls"))
             return
         self._recording_ended = why
+        self._wake_up()
+
+    def note_timeout(self) -> None:
+        """No packets for long: the end, unless the caller is being handed to an operator."""
+        if not self._transferring:
+            log.info("%s: no packets any more", self)
+            self.note_gone(HungUp("no packets any more", Ending.TIMEOUT))
+
+    def note_transferred(self) -> None:
+        """An operator has the caller; `close` says BYE."""
+        log.info("%s: the operator has taken it", self)
+        self.transferred = True
+        self.note_gone(HungUp("the operator has taken the call"))
+
+    def note_transfer_failed(self, status: int | None, reason: str) -> None:
+        log.info("%s: no operator: %s", self, f"{status} {reason}" if status else reason)
+        self._transferring = False
         self._wake_up()
 
     def note_gone(self, why: HungUp) -> None:

@@ -90,6 +90,10 @@ class Switchboard:
                 call.note_signalling_over(action.cause)
             case sip.InfoDigit():
                 call.note_info_digit(action.digit)
+            case sip.Transferred():
+                call.note_transferred()
+            case sip.TransferFailed():
+                call.note_transfer_failed(action.status, action.reason)
             case sip.Renamed():
                 self._rename(call, self.reception.renamed(action.request))
 
@@ -169,8 +173,7 @@ class Switchboard:
             case protocol.RecordingEnded():
                 call.note_recording_ended(event.why)
             case protocol.Timeout():
-                log.info("%s: no packets any more", call)
-                call.note_gone(HungUp("no packets any more", Ending.TIMEOUT))
+                call.note_timeout()
             case protocol.Failed():
                 log.error("%s: media: %s", call, event.text)
                 call.note_gone(HungUp(event.text, Ending.MEDIA))
@@ -229,12 +232,14 @@ class Switchboard:
             self._greeting_kept()
 
     async def _keep(self, call: LiveCall, ending: Ending, plan: Plan | GreetingPlan) -> None:
-        """Queues what the call left behind; one that was answered elsewhere leaves nothing."""
+        """Queues what the call left behind; one that was answered elsewhere leaves nothing, nor
+        does one that an operator took before there was a recording."""
         message = replace(call.message, ended=datetime.now(UTC), ending=ending.value)
         if isinstance(plan, GreetingPlan):
             await call.store.abandon(message)
             return
-        if call.answered_elsewhere or call.refused:
+        taken = call.transferred and not message.recorded
+        if call.answered_elsewhere or call.refused or taken:
             if call.begun:
                 await self._store.abandon(message)
             return

@@ -205,6 +205,8 @@ def _mailboxes(sections: Sections) -> Iterator[Finding]:
             yield Finding((*path, here), text)
         if mailbox.greeting_number == "*":
             yield Finding((*path, "greeting_number"), '"*" is no number of its own: write one')
+        if mailbox.operator is not None:
+            yield from _operator(sections, path, mailbox.operator)
         yield from _choice(sections, name, mailbox)
         url = urlsplit(mailbox.webhook.url) if mailbox.webhook else None
         if url is not None and url.scheme == "http" and url.hostname not in _LOOPBACK:
@@ -227,6 +229,13 @@ def _mailboxes(sections: Sections) -> Iterator[Finding]:
 
 def _targets(mailbox: Mailbox) -> tuple[str, ...]:
     return tuple(mailbox.choice.keys.values()) if mailbox.choice else ()
+
+
+def _operator(sections: Sections, path: tree.Path, to: str) -> Iterator[Finding]:
+    for name, mailbox in sections.mailboxes.items():
+        if to in mailbox.numbers:
+            text = f"{to} is a number of mailbox {name}: the call would come back here"
+            yield Finding((*path, "operator"), text, warning=True)
 
 
 def _choice(sections: Sections, name: str, mailbox: Mailbox) -> Iterator[Finding]:

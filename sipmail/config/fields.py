@@ -193,6 +193,12 @@ def _registrar(value: object) -> object:
     return parse_server(value) if isinstance(value, str) else value
 
 
+def _operator(value: object) -> object:
+    from sipmail.config.sip_uri import parse_operator
+
+    return parse_operator(value) if isinstance(value, str) else value
+
+
 def _hours(value: object, info: ValidationInfo) -> object:
     where = surroundings(info)
     if isinstance(value, str) and where is not None:
@@ -279,6 +285,7 @@ Number = Annotated[str, BeforeValidator(_mailbox_number), _TEXT_SCHEMA]
 SipServer = Annotated[
     str, BeforeValidator(_registrar), WithJsonSchema({"type": "string", "pattern": "^[sS][iI][pP]"})
 ]
+Operator = Annotated[str, BeforeValidator(_operator), _TEXT_SCHEMA]
 OpeningHours = Annotated[str, BeforeValidator(_hours), _TEXT_SCHEMA]
 Template = Annotated[str, BeforeValidator(_template), _TEXT_SCHEMA]
 TemplateFile = Annotated[Path, BeforeValidator(_template_file), _TEXT_SCHEMA]

@@ -22,6 +22,7 @@ from sipmail.config.fields import (
     Language,
     Number,
     OpeningHours,
+    Operator,
     OptionalSecret,
     Pin,
     Size,
@@ -234,6 +235,12 @@ class Mailbox(Section):
     )
     choice: Choice | None = Field(
         default=None, description="keys that lead to other mailboxes, before the greeting"
+    )
+    operator: Operator | None = Field(
+        default=None,
+        description="whom the key 0 leads to, in the greeting and in menus (REFER): an extension "
+        "at the call's trunk, or a SIP URI; where that fails, the caller goes on",
+        examples=['"100"', "sip:desk@pbx.example.com"],
     )
     record: Record = Field(default=Record(), description="how a message is recorded")
     urgent: bool = Field(default=False, description="every message of this mailbox is urgent")

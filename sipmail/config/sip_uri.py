@@ -1,11 +1,15 @@
-"""The SIP URI of a server in the configuration: `registrar:` and `outbound_proxy:`."""
+"""SIP URIs in the configuration: `registrar:` and `outbound_proxy:` (servers), `operator:`."""
 
 from __future__ import annotations
+
+import re
 
 from sipmail.errors import ProtocolError
 from sipmail.sip.uri import SipUri
 
 _TRANSPORTS = ("udp", "tcp", "tls")
+_DIALLED = re.compile(r"\+?[0-9*#]+")
+_USER = re.compile(r"[A-Za-z0-9_.+-]+")
 
 
 def parse_server(text: str) -> str:
@@ -33,3 +37,26 @@ def parse_server(text: str) -> str:
     if transport is not None and transport.lower() not in _TRANSPORTS:
         raise ValueError(f"the transport {transport} is not supported: write udp, tcp or tls")
     return text
+
+
+def parse_operator(text: str) -> str:
+    """`100`, `+48 22 123 45 67` (→ `+48221234567`) or `sip:desk@pbx.example.com`, as it goes into
+    a Refer-To.
+
+    Raises ValueError with what to write instead.
+    """
+    text = text.strip()
+    if text.lower().startswith(("sip:", "sips:")):
+        try:
+            uri = SipUri.parse(text)
+        except ProtocolError:
+            uri = None
+        if uri is None or not uri.user or uri.headers is not None:
+            raise ValueError(f"{text!r} names nobody: write it like sip:100@pbx.example.com")
+        return text
+    dialled = re.sub(r"(?<=[0-9)])[ ()./-]+(?=[0-9(])", "", text)
+    if text != "*" and (_DIALLED.fullmatch(dialled) or _USER.fullmatch(text)):
+        return dialled if _DIALLED.fullmatch(dialled) else text
+    raise ValueError(
+        f'{text!r} cannot be dialled: write an extension like "100", or sip:100@pbx.example.com'
+    )

@@ -94,5 +94,11 @@ class Call(Protocol):
     async def mark_urgent(self) -> None:
         """The message is urgent; noted on disk."""
 
+    async def transfer(self, to: str) -> None:
+        """Hands the caller to `to`, a number at the trunk or a SIP URI.
+
+        Returns when that failed; raises `HungUp` once `to` has the caller.
+        """
+
     async def hang_up(self) -> None:
         """Ends the call."""

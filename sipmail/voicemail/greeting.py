@@ -28,6 +28,7 @@ BuiltIn = Literal[
     "default", "busy", "no_answer", "unavailable", "closed", "thanks", "time_up",
     "menu", "again", "urgent", "invalid", "too_short", "not_heard", "choice",
     "pin", "pin_wrong", "greeting_record", "greeting_menu", "greeting_kept", "goodbye",
+    "operator", "operator_unavailable", "operator_offer",
 ]
 # fmt: on
 

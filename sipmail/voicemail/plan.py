@@ -29,6 +29,7 @@ _ALWAYS: tuple[BuiltIn, ...] = (
 _MENU: tuple[BuiltIn, ...] = ("menu", "again", "urgent", "invalid", "too_short", "not_heard")
 
 
+_OPERATOR: tuple[BuiltIn, ...] = ("operator", "operator_unavailable", "operator_offer")
 _GREETING_LINE: tuple[BuiltIn, ...] = (
     *("pin", "pin_wrong", "greeting_record", "greeting_menu", "greeting_kept", "goodbye"),
     *("invalid", "not_heard"),
@@ -60,6 +61,17 @@ class Desk:
 
 
 @dataclass(frozen=True, slots=True)
+class Operator:
+    """Whom the key 0 leads to: `to` is a number at the trunk or a SIP URI; the rest are prompts."""
+
+    to: str
+    connecting: str
+    unavailable: str
+    offer: str
+    """What the menu says of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What will happen in a call. Prompts are stems of prepared files or `silence:SECONDS`."""
 
@@ -78,6 +90,7 @@ class Plan:
     """The tone `record.warning` before the maximum."""
     menu: Menu | None = None
     desk: Desk | None = None
+    operator: Operator | None = None
     announcement: bool = False
     """Only the greeting is played."""
     urgent: bool = False
@@ -97,6 +110,8 @@ def sources(mailbox: Mailbox) -> tuple[Path, ...]:
     if mailbox.choice is not None:
         names += ["invalid", *(("choice",) if mailbox.choice.prompt is None else ())]
         files += [mailbox.choice.prompt] if mailbox.choice.prompt is not None else []
+    if mailbox.operator is not None:
+        names += _OPERATOR
     if mailbox.greeting_number is not None:
         names += _GREETING_LINE
     spoken = [built_in(mailbox.language, name) for name in names]
@@ -129,6 +144,7 @@ def make(
         warning=prompt(warning()) if warned else None,
         menu=_menu(spoken) if mailbox.after == "menu" else None,
         desk=_desk(mailbox, prompt, spoken, choices) if choices else None,
+        operator=_operator(mailbox.operator, spoken) if mailbox.operator is not None else None,
         announcement=mailbox.announcement,
         urgent=mailbox.urgent,
     )
@@ -164,6 +180,15 @@ def _menu(spoken: Callable[[BuiltIn], str]) -> Menu:
         invalid=spoken("invalid"),
         too_short=spoken("too_short"),
         not_heard=spoken("not_heard"),
+    )
+
+
+def _operator(to: str, spoken: Callable[[BuiltIn], str]) -> Operator:
+    return Operator(
+        to,
+        connecting=spoken("operator"),
+        unavailable=spoken("operator_unavailable"),
+        offer=spoken("operator_offer"),
     )
 
 

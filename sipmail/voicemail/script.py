@@ -7,11 +7,12 @@ gone. Whoever runs the script keeps what was recorded, however it ends.
 from __future__ import annotations
 
 from sipmail.voicemail.call import Call, Ending, HungUp
-from sipmail.voicemail.plan import Menu, Plan
+from sipmail.voicemail.plan import Menu, Operator, Plan
 
 _PATIENCE = 2
 """How often somebody is asked again who says or presses nothing that helps."""
 _LISTEN, _AGAIN, _URGENT, _KEEP = "1", "2", "3", "#"
+_OPERATOR = "0"
 _ANY_KEY = "0123456789*#"
 
 
@@ -45,7 +46,7 @@ class _Visit:
         await call.answer()
         await self._choose()
         plan = self._plan
-        await call.play(plan.quiet, plan.greeting, keys=plan.skip_keys)
+        await self._greet()
         if not plan.announcement:
             await self._record()
             if plan.menu is not None:
@@ -63,12 +64,29 @@ class _Visit:
         prompts = [self._plan.quiet, desk.prompt, desk.pause]
         for _ in range(1 + _PATIENCE):
             key = await self._call.play(*prompts, keys=_ANY_KEY)
+            if key == _OPERATOR and key not in desk.plans and self._plan.operator is not None:
+                await self._transfer(self._plan.operator)
+                await self._call.play(self._plan.operator.unavailable)
+                return
             if (chosen := desk.plans.get(key)) is not None:
                 self._plan = chosen
                 await self._call.enter(chosen.mailbox, urgent=chosen.urgent)
             if chosen is not None or not key:
                 return
             prompts = [desk.invalid, desk.prompt, desk.pause]
+
+    async def _greet(self) -> None:
+        plan = self._plan
+        keys = plan.skip_keys if plan.operator is None else plan.skip_keys + _OPERATOR
+        key = await self._call.play(plan.quiet, plan.greeting, keys=keys)
+        if key == _OPERATOR and plan.operator is not None:
+            await self._transfer(plan.operator)
+            await self._call.play(plan.operator.unavailable)
+
+    async def _transfer(self, operator: Operator) -> None:
+        """Returns where nobody could be had: the call then goes on where it was."""
+        await self._call.play(operator.connecting)
+        await self._call.transfer(operator.to)
 
     async def _record(self, *before: str) -> None:
         plan = self._plan
@@ -90,10 +108,12 @@ class _Visit:
 
     async def _offer(self, menu: Menu) -> None:
         """Listen, record again, mark as urgent, keep: until the caller has had enough."""
+        operator = self._plan.operator
+        options = (menu.options,) if operator is None else (menu.options, operator.offer)
         said: tuple[str, ...] = ()
         idle = 0
         while idle <= _PATIENCE:
-            key = await self._call.play(*said, menu.options, menu.pause, keys=_ANY_KEY)
+            key = await self._call.play(*said, *options, menu.pause, keys=_ANY_KEY)
             said = ()
             idle = 0 if key else idle + 1
             if key == _LISTEN:
@@ -105,5 +125,8 @@ class _Visit:
                 said = (menu.urgent,)
             elif key == _KEEP:
                 return
+            elif key == _OPERATOR and operator is not None:
+                await self._transfer(operator)
+                said = (operator.unavailable,)
             elif key:
                 said = (menu.invalid,)

@@ -144,6 +144,10 @@ def test_law_and_accounting() -> None:
     for box in config.mailboxes.values():
         assert (box.record.max, box.one_mail_each, box.after) == (300, True, "menu")
     assert "urgent" in call(config, "201", MONDAY_NOON, keys=" 3#").steps
+    for keys in ("0", " 0#"):
+        steps = call(config, "201", MONDAY_NOON, keys=keys).steps
+        assert "transfer 100" in steps
+        assert "record" in " ".join(steps)
     assert Contacts(config).name("601234567") == "Zofia Wiśniewska (sprawa 114/26)"
     assert config.keep == 14 * 86400
 

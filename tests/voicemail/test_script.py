@@ -11,7 +11,7 @@ import pytest
 from sipmail.config.model import Record
 from sipmail.voicemail.call import Ending, HungUp, Review
 from sipmail.voicemail.greeting import choose
-from sipmail.voicemail.plan import Desk, Menu, Plan, make, sources
+from sipmail.voicemail.plan import Desk, Menu, Operator, Plan, make, sources
 from sipmail.voicemail.reason import Reason
 from sipmail.voicemail.script import leave_message
 from tests.voicemail.office import MONDAY_NOON, mailbox, own_greeting
@@ -47,12 +47,14 @@ class FakeCall:
         gone: int | None = None,
         keys: str = "",
         speech: tuple[float, ...] = (),
+        operator_answers: bool = False,
     ) -> None:
         self.steps: list[str] = []
         self._ending = ending
         self._gone = gone
         self._keys = list(keys)
         self._speech = list(speech)
+        self._operator_answers = operator_answers
 
     def _step(self, text: str) -> None:
         if len(self.steps) == self._gone:
@@ -83,6 +85,11 @@ class FakeCall:
 
     async def mark_urgent(self) -> None:
         self._step("urgent")
+
+    async def transfer(self, to: str) -> None:
+        self._step(f"transfer {to}")
+        if self._operator_answers:
+            raise HungUp("the operator has taken the call")
 
     async def hang_up(self) -> None:
         self._step("hang up")
@@ -276,3 +283,80 @@ def test_a_choice_at_the_beginning(keys: str, steps: list[str]) -> None:
     call = FakeCall(keys=keys)
     run(leave_message(call, replace(PLAN, desk=DESK)))
     assert call.steps == ["answer", *steps, "hang up"]
+
+
+# --- the operator ---------------------------------------------------------------------------------
+
+OPERATOR = Operator("100", "connecting", "nobody", "or zero")
+HELLO = "play silence:0.3 hello"
+HANDED = ["play connecting", "transfer 100"]
+
+
+def test_zero_during_the_greeting_hands_the_caller_to_the_operator() -> None:
+    call = FakeCall(keys="0", operator_answers=True)
+    assert run(leave_message(call, replace(PLAN, operator=OPERATOR))) is Ending.CALLER
+    assert call.steps == ["answer", HELLO, *HANDED]
+
+
+def test_where_nobody_can_be_had_the_message_follows() -> None:
+    call = FakeCall(keys="0")
+    assert run(leave_message(call, replace(PLAN, operator=OPERATOR))) is Ending.KEY
+    assert call.steps == ["answer", HELLO, *HANDED, "play nobody", *USUAL[2:]]
+
+
+@pytest.mark.parametrize("key", ["#", " "])
+def test_other_keys_do_what_they_did(key: str) -> None:
+    call = FakeCall(keys=key)
+    run(leave_message(call, replace(PLAN, operator=OPERATOR)))
+    assert call.steps == ["answer", HELLO, *USUAL[2:]]
+
+
+def test_without_an_operator_zero_is_no_key() -> None:
+    call = FakeCall(keys="0")
+    run(leave_message(call, PLAN))
+    assert call.steps == USUAL
+
+
+def test_zero_in_the_menu_keeps_what_ended_the_message() -> None:
+    call = FakeCall(Ending.SILENCE, keys=" 0", operator_answers=True)
+    plan = replace(PLAN, operator=OPERATOR, menu=MENU)
+    assert run(leave_message(call, plan)) is Ending.SILENCE
+    offer = "play menu or zero -"
+    assert call.steps == ["answer", HELLO, *USUAL[2:4], offer, *HANDED]
+
+
+def test_the_menu_goes_on_where_nobody_can_be_had() -> None:
+    call = FakeCall(keys=" 0#")
+    plan = replace(PLAN, operator=OPERATOR, menu=MENU)
+    assert run(leave_message(call, plan)) is Ending.KEY
+    offers = ["play menu or zero -", *HANDED, "play nobody menu or zero -"]
+    assert call.steps == ["answer", HELLO, *USUAL[2:4], *offers, *AFTER]
+
+
+def test_zero_instead_of_a_choice() -> None:
+    call = FakeCall(keys="0")
+    run(leave_message(call, replace(PLAN, operator=OPERATOR, desk=DESK)))
+    assert call.steps == ["answer", CHOOSE, *HANDED, "play nobody", HELLO, *USUAL[2:]]
+
+
+def test_a_choice_may_have_a_zero_of_its_own() -> None:
+    call = FakeCall(keys="0")
+    desk = replace(DESK, plans={"0": URGENT})
+    run(leave_message(call, replace(PLAN, operator=OPERATOR, desk=desk)))
+    assert "enter urgent (urgent)" in call.steps
+    assert "transfer 100" not in call.steps
+
+
+def test_an_announcement_has_an_operator_too() -> None:
+    call = FakeCall(keys="0")
+    run(leave_message(call, replace(PLAN, operator=OPERATOR, announcement=True)))
+    assert call.steps == ["answer", HELLO, *HANDED, "play nobody", "hang up"]
+
+
+def test_the_operators_prompts_were_announced() -> None:
+    box = mailbox(operator="100", after="menu")
+    announced = {str(path) for path in sources(box)}
+    operator = make(box, choose(box, Reason.UNKNOWN, MONDAY_NOON, None), str).operator
+    assert operator is not None
+    assert operator.to == "100"
+    assert {operator.connecting, operator.unavailable, operator.offer} <= announced
