@@ -22,6 +22,7 @@ from typing import Any
 
 from sipmail import __version__
 from sipmail.agent import greetings
+from sipmail.agent.adopter import adopter
 from sipmail.agent.identity import load_secret
 from sipmail.agent.keeper import Keeper
 from sipmail.agent.prompts import prepare_all, sweep
@@ -145,8 +146,9 @@ class Agent:
         await self.store.run(self.switchboard.reception.warm_up)
         await self._courier_keeper.start()
         await self.workers.start()
+        handlers = {"queue.adopt": adopter(self.store, self.courier.notify)}
         self._control = ControlServer(
-            self.spool.root, {**self.courier.handlers(), "trace": self._switch_trace}
+            self.spool.root, {**self.courier.handlers(), **handlers, "trace": self._switch_trace}
         )
         await self._control.start()
         if self.config.http is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from sipmail.config.model import Config
     from sipmail.spool.message import Message
     from sipmail.spool.spool import Spool, State
+
+# Copying a whole spool from another disk takes its time.
+_ADOPTION_SECONDS = 3600.0
 
 app = typer.Typer(
     help="Messages that wait for delivery, or could not be delivered.",
@@ -115,6 +118,44 @@ def drop(
 
     count, running = change(_configuration(context, config), "queue.drop", id, locally)
     terminal.say(as_json, f"{messages(count)} dropped", count=count, running=running)
+
+
+@app.command(epilog="Example: sipmail queue adopt /mnt/node2/sipmail")
+def adopt(
+    context: typer.Context,
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The spool of a machine that is gone.")
+    ],
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take the messages of another spool over: what waits there is delivered from here."""
+    from sipmail.errors import SipmailError
+    from sipmail.spool import adoption
+    from sipmail.spool.control import NotRunning, ask
+    from sipmail.spool.spool import Spool
+
+    configuration = _configuration(context, config)
+    folder = folder.absolute()
+    try:
+        answer = ask(configuration.spool, "queue.adopt", _ADOPTION_SECONDS, folder=str(folder))
+        counts, running = dict(cast("dict[str, int]", answer)), True
+    except NotRunning:
+        spool = Spool(configuration.spool)
+        spool.open()
+        try:
+            counts, running = adoption.adopt(spool, folder).counts(), False
+        finally:
+            spool.close()
+    when = "now" if running else "when sipmail runs again"
+    lines = [f"{messages(counts['queue'])} will be delivered {when}"]
+    if kept := counts["failed"] + counts["done"]:
+        lines.append(f"{messages(kept)} came too, delivered or failed before")
+    if counts["known"]:
+        lines.append(f"{messages(counts['known'])} were here already")
+    terminal.say(as_json, "\n".join(lines), **counts, running=running)
+    if counts["left"]:
+        raise SipmailError(f"{messages(counts['left'])} could not be taken over: see the log")
 
 
 def _configuration(context: typer.Context, path: Path | None) -> Config:

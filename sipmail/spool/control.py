@@ -97,14 +97,17 @@ class ControlServer:
             return {"error": f"{command} failed, see sipmail's log"}
 
 
-def ask(root: Path, command: str, **arguments: object) -> object:
-    """The client's side: one request to the agent that owns the spool `root`, and its result.
+def ask(
+    root: Path, command: str, patience: float = _PATIENCE_SECONDS, /, **arguments: object
+) -> object:
+    """The client's side: one request to the agent that owns the spool `root`, and its result, for
+    which it waits `patience` seconds.
 
     Raises NotRunning when no agent listens, SpoolError with what it said when it refused.
     """
     line = json.dumps({"command": command, **arguments}).encode() + b"\n"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(_PATIENCE_SECONDS)
+        sock.settimeout(patience)
         try:
             with _address(root) as address:
                 sock.connect(address)

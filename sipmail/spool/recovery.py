@@ -62,7 +62,7 @@ def _recover(folder: Path, queue: Path) -> Message | None:
     message = interrupted(read_or_rebuild(folder), folder)
     target = queue / folder.name
     if target.is_dir():
-        if _same(folder / AUDIO, target / AUDIO) and _exists(target / MESSAGE):
+        if same_recording(folder, target):
             shutil.rmtree(folder)
             return None
         message = replace(message, id=new_id(message.received))
@@ -136,6 +136,11 @@ def _modified(path: Path) -> datetime:
         return datetime.fromtimestamp(path.stat().st_mtime, UTC)
     except FileNotFoundError:
         return datetime.fromtimestamp(path.parent.stat().st_mtime, UTC)
+
+
+def same_recording(one: Path, other: Path) -> bool:
+    """Whether two folders hold the same message: the same packets, or neither has any."""
+    return _same(one / AUDIO, other / AUDIO) and _exists(other / MESSAGE)
 
 
 def _size(path: Path) -> int:

@@ -189,6 +189,24 @@ def test_wrong_use(config: Config, filled: object, arguments: list[str], code: i
     assert sipmail(config, *arguments).exit_code == code
 
 
+def test_a_spool_is_adopted(
+    config: Config, filled: tuple[Message, Message], tmp_path: Path
+) -> None:
+    before = Path(config.spool).rename(tmp_path / "dead")
+    result = sipmail(config, "queue", "adopt", str(before))
+    assert result.exit_code == 0, result.output
+    assert result.stdout == (
+        "1 message will be delivered when sipmail runs again\n"
+        "1 message came too, delivered or failed before\n"
+    )
+    spool = Spool(config.spool)
+    assert (spool.ids(State.QUEUE), spool.ids(State.FAILED)) == ([filled[0].id], [filled[1].id])
+    again = sipmail(config, "queue", "adopt", str(before), "--json")
+    assert json.loads(again.stdout)["queue"] == 0
+    nowhere = sipmail(config, "queue", "adopt", str(tmp_path / "nowhere"))
+    assert (nowhere.exit_code, "is no spool" in str(nowhere.exception)) == (1, True)
+
+
 # --- test-mail --------------------------------------------------------------------------------
 
 
