@@ -49,12 +49,16 @@ _TAKEN = 65536
 _LAST_WORDS = 2000
 
 
+Tell = Callable[[tuple[str, ...]], Outcome]
+
+
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """One to be told: its name as a recipient, and how."""
+    """One to be told: its name as a recipient, and how. `tell` is given the addresses that have got
+    the e-mail just now; those of before are in the message."""
 
     name: str
-    tell: Callable[[], Outcome]
+    tell: Tell
 
 
 def names(mailbox: Mailbox) -> tuple[str, ...]:
@@ -79,9 +83,15 @@ def hooks(message: Message, mailbox: Mailbox, audio: Attachment | None, file: Pa
     return tuple(found)
 
 
-def facts(message: Message, mailbox: Mailbox, audio: Attachment | None) -> dict[str, object]:
+def facts(
+    message: Message,
+    mailbox: Mailbox,
+    audio: Attachment | None,
+    now_delivered: tuple[str, ...] = (),
+) -> dict[str, object]:
     """What a hook is told of a message: the keys of its JSON."""
     number, name = caller(message)
+    delivered = dict.fromkeys((*message.delivery.delivered(), *now_delivered))
     received, ended = message.received, message.ended
     return {
         "event": "missed" if message.kind is Kind.MISSED else "message",
@@ -104,7 +114,7 @@ def facts(message: Message, mailbox: Mailbox, audio: Attachment | None) -> dict[
         "trunk": message.trunk,
         "call_id": message.call_id,
         "message_id": message.delivery.message_id,
-        "delivered_to": [one for one in message.delivery.delivered() if not is_hook(one)],
+        "delivered_to": [one for one in delivered if not is_hook(one)],
         "recording": None
         if audio is None
         else {"mime": audio.mime, "extension": audio.extension, "size": len(audio.data)},
@@ -119,9 +129,9 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 
 def _webhook(
     webhook: Webhook, message: Message, mailbox: Mailbox, audio: Attachment | None
-) -> Callable[[], Outcome]:
-    def tell() -> Outcome:
-        known = facts(message, mailbox, audio)
+) -> Tell:
+    def tell(now_delivered: tuple[str, ...]) -> Outcome:
+        known = facts(message, mailbox, audio, now_delivered)
         if audio is not None and webhook.recording:
             known["recording"] = {
                 **_mapping(known["recording"]),
@@ -161,9 +171,9 @@ def _command(
     mailbox: Mailbox,
     audio: Attachment | None,
     file: Path | None,
-) -> Callable[[], Outcome]:
-    def tell() -> Outcome:
-        known = facts(message, mailbox, audio)
+) -> Tell:
+    def tell(now_delivered: tuple[str, ...]) -> Outcome:
+        known = facts(message, mailbox, audio, now_delivered)
         if file is not None and audio is not None:
             known["recording"] = {**_mapping(known["recording"]), "path": str(file)}
         body = json.dumps(known, ensure_ascii=False).encode() + b"\n"

@@ -45,7 +45,8 @@ def hand_over(spool: Spool, prepared: Prepared, delivery: MailDelivery) -> Sent:
     for envelope in prepared.envelopes:
         outcomes.update(delivery.send(envelope))
     if not any(not one.ok and one.temporary for one in outcomes.values()):
-        outcomes.update({hook.name: hook.tell() for hook in prepared.hooks})
+        now_delivered = tuple(address for address, one in outcomes.items() if one.ok)
+        outcomes.update({hook.name: hook.tell(now_delivered) for hook in prepared.hooks})
     now = datetime.now(UTC)
     message = attempt.after_attempt(prepared.message, outcomes, now)
     if not save(spool, message):
