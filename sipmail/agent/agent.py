@@ -159,21 +159,13 @@ class Agent:
         self._secret = await self.store.run(load_secret, self.spool.root)
         self.driver.perform(self.endpoint.reconfigure(self._sip_trunks(), self.driver.now))
         self._catch_signals()
-        listening = await self._listen()
+        listening = await self.driver.listen(self._listeners)
         self._background(self._look_around())
         self.trunks.follow(self._registering())
         # The one line that scripts wait for: bare, so that it is easily found.
         sys.stderr.write(f"ready {' '.join(listening)}\n")
         sys.stderr.flush()
         self.driver.perform(self.endpoint.start(self.driver.now))
-
-    async def _listen(self) -> list[str]:
-        try:
-            return await self.driver.listen(self._listeners)
-        except OSError as error:
-            raise SipmailError(
-                f"cannot listen: {error}; another program may have the port: see `ss -lnup`"
-            ) from error
 
     def _reception(self) -> Reception:
         return Reception(

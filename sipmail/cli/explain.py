@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sipmail.cli.options import ConfigOption, read_config
+from sipmail.cli.options import WRONG_USE, ConfigOption, fail, read_config
 from sipmail.errors import SipmailError
 
 
@@ -50,7 +50,10 @@ def explain(
             f"{at} is no time: write it like 2026-11-23 17:30", param_hint="--at"
         ) from None
     when = when.replace(tzinfo=loaded.timezone) if at and not when.tzinfo else when
-    request = read_invite(_content(file))
+    try:
+        request = read_invite(_content(file))
+    except SipmailError as error:
+        fail(f"{'standard input' if file == '-' else file}: {error}", WRONG_USE)
     for line in lines(request, loaded, when.astimezone(loaded.timezone), source):
         print(line)
 
@@ -61,4 +64,4 @@ def _content(file: str) -> bytes:
     try:
         return Path(file).read_bytes()
     except OSError as error:
-        raise SipmailError(f"{file}: {error.strerror}") from None
+        raise SipmailError(error.strerror or str(error)) from None

@@ -10,12 +10,14 @@ All of it runs in the event loop's thread.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import ssl
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 
-from sipmail.errors import ProtocolError
+from sipmail.errors import ProtocolError, SipmailError
 from sipmail.net.address import LocalAddresses, is_ipv6, is_numeric
 from sipmail.net.resolver import Resolver
 from sipmail.net.stream import Streams
@@ -42,6 +44,19 @@ class Listener:
     host: str
     port: int
     tls: ssl.SSLContext | None = None
+
+
+class CannotListen(SipmailError):
+    """A listening socket could not be opened; the text names its address, and what to look at."""
+
+    def __init__(self, url: str, error: OSError) -> None:
+        # asyncio's own text repeats the address.
+        number = error.errno or 0
+        why = os.strerror(number) if number > 0 else str(error)
+        if number == errno.EADDRINUSE:
+            sockets = "-lnup" if url.startswith("udp:") else "-lntp"
+            why += f"; see with `ss {sockets}` which program has the port"
+        super().__init__(f"cannot listen on {url}: {why}")
 
 
 class Driver:
@@ -89,23 +104,29 @@ class Driver:
     async def listen(self, listeners: Iterable[Listener]) -> list[str]:
         """Opens the listening sockets; returns their addresses as URLs (port 0 resolved).
 
-        Raises OSError when one cannot be opened.
+        Raises CannotListen, which names the address, when one cannot be opened.
         """
         opened: list[str] = []
         for listener in listeners:
-            if listener.transport == "udp":
-                udp = UdpSocket(
-                    listener.host, listener.port, self._udp_message, self._udp_unreachable
-                )
-                self._udp.append(udp)
-                port = udp.port
-            else:
-                port = await self._streams.listen(listener.host, listener.port, listener.tls)
-                self._stream_listeners.append((listener.transport, listener.host, port))
             host = f"[{listener.host}]" if is_ipv6(listener.host) else listener.host
-            opened.append(f"{listener.transport}://{host}:{port}")
+            place = f"{listener.transport}://{host}"
+            try:
+                port = await self._open(listener)
+            except OSError as error:
+                raise CannotListen(f"{place}:{listener.port}", error) from error
+            opened.append(f"{place}:{port}")
         self._address_timer = self._loop.call_later(_ADDRESS_SECONDS, self._look_at_addresses)
         return opened
+
+    async def _open(self, listener: Listener) -> int:
+        """Opens one listening socket; returns its port."""
+        if listener.transport == "udp":
+            udp = UdpSocket(listener.host, listener.port, self._udp_message, self._udp_unreachable)
+            self._udp.append(udp)
+            return udp.port
+        port = await self._streams.listen(listener.host, listener.port, listener.tls)
+        self._stream_listeners.append((listener.transport, listener.host, port))
+        return port
 
     @property
     def now(self) -> float:

@@ -14,7 +14,7 @@ from itertools import count
 import pytest
 
 from sipmail.net.address import LocalAddresses
-from sipmail.net.driver import Driver, Listener
+from sipmail.net.driver import CannotListen, Driver, Listener
 from sipmail.net.resolver import Resolver, Service
 from sipmail.sip.actions import Action, Hop, Registered, RegistrationFailed
 from sipmail.sip.endpoint import Endpoint
@@ -325,5 +325,36 @@ def test_media_is_wanted_where_the_registrar_saw_us() -> None:
         assert scene.driver.media_host("pbx", Hop("tcp", "127.0.0.2", 1)) == "192.0.2.99"
         await scene.driver.close()
         registrar.close()
+
+    run(main)
+
+
+@pytest.mark.parametrize(("transport", "sockets"), [("udp", "-lnup"), ("tcp", "-lntp")])
+def test_an_address_that_is_taken_is_named(transport: str, sockets: str) -> None:
+    async def main() -> None:
+        first, second = Scene(), Scene()
+        (url,) = await first.driver.listen([Listener(transport, "127.0.0.1", 0)])
+        port = int(url.rpartition(":")[2])
+        with pytest.raises(CannotListen) as raised:
+            await second.driver.listen([Listener(transport, "127.0.0.1", port)])
+        assert str(raised.value) == (
+            f"cannot listen on {transport}://127.0.0.1:{port}: Address already in use; "
+            f"see with `ss {sockets}` which program has the port"
+        )
+        await first.driver.close()
+        await second.driver.close()
+
+    run(main)
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_an_address_of_another_machine_is_named(transport: str) -> None:
+    async def main() -> None:
+        scene = Scene()
+        with pytest.raises(
+            CannotListen, match=rf"on {transport}://192\.0\.2\.1:5060: Cannot assign requested"
+        ):
+            await scene.driver.listen([Listener(transport, "192.0.2.1", 5060)])
+        await scene.driver.close()
 
     run(main)

@@ -67,3 +67,33 @@ def test_a_wrong_configuration_is_2(tmp_path: Path) -> None:
     path = tmp_path / "sipmail.yaml"
     path.write_text("language: xx\n")
     assert explain(str(INVITE), "-c", str(path)).exit_code == 2
+
+
+def test_a_file_that_is_not_there_is_2_and_named(configuration: str, tmp_path: Path) -> None:
+    missing = tmp_path / "missing.txt"
+    result = explain(str(missing), "-c", configuration)
+    assert result.exit_code == 2
+    assert result.output == f"sipmail: {missing}: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (INVITE.read_bytes().replace(b"INVITE", b"BYE"), "this is SIP, but no INVITE"),
+        (b"SIP/2.0 200 OK\r\nCSeq: 1 INVITE\r\n\r\n", "this is SIP, but no INVITE"),
+        (b"language: pl\n", "this is no SIP request: "),
+        (b"", "this is no SIP request: "),
+        (bytes(range(256)), "this is no SIP request: "),
+    ],
+    ids=["another method", "a response", "another file", "nothing", "no text"],
+)
+def test_what_is_no_invite_is_2_and_said_so(
+    configuration: str, tmp_path: Path, text: bytes, why: str
+) -> None:
+    path = tmp_path / "invite.txt"
+    path.write_bytes(text)
+    for name, file, stdin in ((str(path), str(path), None), ("standard input", "-", text)):
+        result = explain(file, "-c", configuration, stdin=stdin)
+        assert result.exit_code == 2
+        assert result.output.startswith(f"sipmail: {name}: {why}")
+        assert result.output.count("\n") == 1
