@@ -25,6 +25,8 @@ from sipmail.sip.actions import (
     RegistrationFailed,
     Resolve,
     Send,
+    TransferFailed,
+    Transferred,
     Unregistered,
 )
 from sipmail.sip.endpoint import Endpoint
@@ -33,6 +35,7 @@ from tests.sip_core.scene import CARRIER, MEDIA, OFFER, PHONE, US
 
 T1, T2 = 0.5, 4.0
 GIVE_UP = 64 * T1
+_NEWS = Established | MediaChanged | Cancelled | HungUp | Ended | Transferred | TransferFailed
 HOLD = OFFER.replace("a=sendrecv", "a=sendonly")
 
 
@@ -164,6 +167,19 @@ class RandomPhone:
         if self.to_tag:
             self.next_request("BYE")
 
+    def notify(self) -> None:
+        """What becomes of a transfer, some time, in one order or another."""
+        chance, wait = self.network.random, 0.0
+        for status in chance.choice(((100, 200), (100, 180, 486), (200,), (180,), ())):
+            wait += chance.choice((0.1, 5.0, 60.0)) * chance.random()
+            over = "terminated" if status >= 200 else "active"
+            headers = f"Event: refer\r\nSubscription-State: {over}\r\n"
+            body = f"SIP/2.0 {status} Answer\r\n"
+            self.network.after(
+                wait,
+                lambda body=body, headers=headers: self.next_request("NOTIFY", body, headers),  # type: ignore[misc]
+            )
+
     def receive(self, data: bytes) -> None:
         head, _, body = data.decode().partition("\r\n\r\n")
         first, *lines = head.split("\r\n")
@@ -200,6 +216,8 @@ class RandomPhone:
         status = self.network.random.choice((200, 200, 200, 481, 500, 491, 405, 0))
         if status == 0 or (method == "BYE" and status not in (200, 481)):
             return
+        if method == "REFER" and status == 200:
+            self.notify()
         body = OFFER if method == "INVITE" and status == 200 else ""
         typed = "Content-Type: application/sdp\r\n" if body else ""
         echoed = "".join(
@@ -241,8 +259,18 @@ class Schedule:
             elif isinstance(action, Incoming):
                 self.told[action.call] = []
                 self._serve(action.call)
-            elif isinstance(action, Established | MediaChanged | Cancelled | HungUp | Ended):
+            elif isinstance(action, _NEWS):
                 self.told[action.call].append(type(action).__name__)
+                if isinstance(action, Established) and self.network.random.random() < 0.8:
+                    self.network.after(
+                        self.network.random.random(),
+                        lambda call=action.call: self._transfer(call),  # type: ignore[misc]
+                    )
+
+    def _transfer(self, call: str) -> None:
+        if "Ended" not in self.told[call]:
+            self.told[call].append("transfer")
+        self._take(self.endpoint.transfer(call, "100", self.network.now))
 
     def _serve(self, call: str) -> None:
         """What the application will do with a call; it may come too late for everything."""

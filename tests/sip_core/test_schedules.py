@@ -15,11 +15,14 @@ from tests.sip_core.network import RegistrarSchedule, Schedule
 
 COUNT = int(os.environ.get("SIPMAIL_SCHEDULES", "2000"))
 PARTS = 8
+TRANSFERS = ("transfer", "Transferred", "TransferFailed")
 
 # What the application may be told about a call, in the words of `actions.py`.
 # (An UPDATE may overtake the ACK; the other endings of a call are told by Ended alone.)
 LEGAL = re.compile(
-    r"(MediaChanged )*(Established )?(MediaChanged )*(HungUp )?Ended |Cancelled Ended "
+    r"(MediaChanged )*(Established )?(MediaChanged )*"
+    r"(transfer (MediaChanged )*)?(TransferFailed (MediaChanged )*)?(Transferred (MediaChanged )*)?"
+    r"(HungUp )?Ended |Cancelled Ended "
 )
 
 
@@ -29,6 +32,8 @@ def check(schedule: Schedule, seed: int) -> None:
         assert told.count("Ended") == 1, f"seed {seed}: {call}: {story}"
         assert told.count("Established") <= 1, f"seed {seed}: {call}: {story}"
         assert LEGAL.fullmatch(story), f"seed {seed}: {call}: {story}"
+        result = {"Transferred", "TransferFailed"} & set(told)
+        assert not result or "transfer" in told, f"seed {seed}: {call}: {story}"
         assert not ("Cancelled" in told and "Established" in told), f"seed {seed}: {call}: {story}"
     assert schedule.endpoint.machines == 0, f"seed {seed}"
     assert schedule.endpoint.calls == 0, f"seed {seed}"
@@ -46,7 +51,7 @@ def test_schedules(part: int) -> None:
             seen.update(told)
     if COUNT >= 1000:
         # The plans do reach what they are there for.
-        for name in ("Established", "Cancelled", "HungUp", "Ended", "MediaChanged"):
+        for name in ("Established", "Cancelled", "HungUp", "Ended", "MediaChanged", *TRANSFERS):
             assert seen[name] > 5, f"{name}: {seen}"
 
 
