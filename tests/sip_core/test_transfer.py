@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from sipmail.sip.actions import Ended, Hop, TransferFailed, Transferred
 from sipmail.sip.transfer import target_of
 from tests.sip_core.scene import PHONE, Phone, Scene, established
+from tests.sip_core.test_registration import FIRST, challenge, md5, registered
 from tests.support.siptext import Message
 
 ACTIVE = ("Subscription-State", "active;expires=60")
@@ -27,7 +30,8 @@ def notify(
     scene: Scene, phone: Phone, body: str, state: tuple[str, str] = ACTIVE, event: str = "refer"
 ) -> None:
     """A NOTIFY, which gets 200 whatever it says."""
-    [answer] = scene.receive(phone.request("NOTIFY", [("Event", event), state, FRAGMENT], body))
+    request = phone.request("NOTIFY", [("Event", event), state, FRAGMENT], body)
+    [answer] = scene.receive(request, phone.hop)
     assert answer.status == 200
 
 
@@ -164,6 +168,27 @@ def test_a_challenge_that_the_trunk_has_no_password_for() -> None:
     request = refer(scene)
     assert scene.receive(phone.respond(request, 401, [("WWW-Authenticate", challenge)])) == []
     assert results(scene) == [TransferFailed(scene.call, 401, "Answer")]
+
+
+def test_a_phone_system_that_asks_for_the_password() -> None:
+    scene, _ = registered()
+    phone = established(scene, Phone(FIRST))
+    request = refer(scene)
+    assert request.get("Refer-To") == "<sip:100@pbx.example.com>"
+    ask = [("Proxy-Authenticate", challenge())]
+    [again] = scene.receive(phone.respond(request, 407, ask), FIRST)
+    assert again.get("CSeq") == "2 REFER"
+    assert again.get("Refer-To") == request.get("Refer-To")
+    fields = dict(re.findall(r'(\w+)="?([^",]*)"?', again.get("Proxy-Authorization")))
+    middle = ":".join(fields[name] for name in ("nonce", "nc", "cnonce", "qop"))
+    asked = md5(f"REFER:{fields['uri']}")
+    assert fields["response"] == md5(f"{md5('200:pbx:secret')}:{middle}:{asked}")
+    scene.receive(phone.respond(again, 202), FIRST)
+    # The subscription is that of the REFER that was taken.
+    notify(scene, phone, "SIP/2.0 603 Decline\r\n", OVER, "refer;id=1")
+    assert results(scene) == []
+    notify(scene, phone, "SIP/2.0 200 OK\r\n", OVER, "refer;id=2")
+    assert results(scene) == [Transferred(scene.call)]
 
 
 def test_one_transfer_at_a_time() -> None:
