@@ -28,11 +28,13 @@ def run_scenario(
     transport: str = "udp",
     service: str = "201",
     seconds: float = 20.0,
+    patience: float = 8.0,
     sound: Path | None = None,
     steps: Iterable[str] | None = None,
 ) -> str:
     """Runs `scenarios/NAME.xml`, or `steps`, as one call; returns SIPp's message trace.
 
+    The whole may take `seconds`, and each message that is awaited `patience` seconds.
     `sound` is raw G.711 that the scenario streams as `message.ulaw`.
     AssertionError with SIPp's own words and the trace where the call doesn't go as written.
     """
@@ -56,7 +58,8 @@ def run_scenario(
             *("-s", service),
             *("-i", host, "-mi", host, "-p", str(free_port(kind)), "-mp", str(media)),
             *("-m", "1", "-nostdin"),
-            *("-recv_timeout", "8000", "-timeout", f"{seconds:.0f}s", "-timeout_error"),
+            *("-recv_timeout", f"{patience * 1000:.0f}"),
+            *("-timeout", f"{seconds:.0f}s", "-timeout_error"),
             *("-trace_msg", "-message_file", str(trace)),
             *("-trace_err", "-error_file", str(errors)),
         ],

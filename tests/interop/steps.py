@@ -14,6 +14,7 @@ from xml.sax.saxutils import quoteattr
 
 OUTSIDE = "sip:[service]@[remote_ip]:[remote_port]"
 INSIDE = "[next_url]"
+_COPIED = ("Via", "From", "To", "CSeq")
 CONTACT = "<sip:+48600111222@[local_ip]:[local_port];transport=[transport]>"
 
 
@@ -88,9 +89,14 @@ def expect(
     )
 
 
-def expect_request(method: str, has: Sequence[str] = (), lacks: Sequence[str] = ()) -> str:
-    """A request of the agent, which is then to be answered with `answer`."""
-    return _receive(f'request="{method}"', has, lacks, rrs=False)
+def expect_request(
+    method: str, has: Sequence[str] = (), lacks: Sequence[str] = (), *, kept: bool = False
+) -> str:
+    """A request of the agent, which is then to be answered with `answer`.
+
+    It is `kept` where other messages come before its answer.
+    """
+    return _receive(f'request="{method}"', has, lacks, rrs=False, kept=_COPIED if kept else ())
 
 
 def maybe(*statuses: int) -> str:
@@ -98,12 +104,17 @@ def maybe(*statuses: int) -> str:
     return "".join(f'<recv response="{status}" optional="true"/>' for status in statuses)
 
 
-def answer(status: str = "200 OK") -> str:
-    """The answer to the request that came last."""
-    return (
-        f"<send><![CDATA[\nSIP/2.0 {status}\n[last_Via:]\n[last_From:]\n[last_To:]\n"
-        "[last_Call-ID:]\n[last_CSeq:]\nContent-Length: 0\n\n]]></send>"
-    )
+def answer(
+    status: str = "200 OK", headers: Iterable[str] = (), body: str = "", *, kept: bool = False
+) -> str:
+    """The answer to the request that came last, or to the one that was `kept`."""
+    copied = [f"{name}:[${name}]" if kept else f"[last_{name}:]" for name in _COPIED]
+    lines = [f"SIP/2.0 {status}", *copied, "Call-ID: [call_id]", *headers]
+    if body:
+        lines += [f"Contact: {CONTACT}", "Content-Type: application/sdp"]
+    lines.append(f"Content-Length: {'[len]' if body else 0}")
+    text = "\n".join((*lines, "", body))
+    return f"<send><![CDATA[\n{text}\n]]></send>"
 
 
 def pause(milliseconds: int) -> str:
@@ -123,7 +134,13 @@ def write(path: Path, name: str, steps: Iterable[str]) -> None:
 
 
 def _receive(
-    what: str, has: Sequence[str], lacks: Sequence[str], *, rrs: bool, number: str = ""
+    what: str,
+    has: Sequence[str],
+    lacks: Sequence[str],
+    *,
+    rrs: bool,
+    number: str = "",
+    kept: Sequence[str] = (),
 ) -> str:
     checks = [
         f'<ereg regexp={quoteattr(one)} search_in="msg" check_it="true" assign_to="{n}"/>'
@@ -137,6 +154,9 @@ def _receive(
         checks.append(
             f'<ereg regexp="[0-9]+" search_in="hdr" header="{number}:" assign_to="number"/>'
         )
+    checks += [
+        f'<ereg regexp=".*" search_in="hdr" header="{name}:" assign_to="{name}"/>' for name in kept
+    ]
     actions = f"<action>{''.join(checks)}</action>" if checks else ""
     routes = ' rrs="true"' if rrs else ""
     return f"<recv {what}{routes}>{actions}</recv>"

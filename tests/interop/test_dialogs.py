@@ -6,6 +6,7 @@ Mailbox 201 answers at once, 202 rings for a second, 203 for half a minute.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,22 @@ CALLS: dict[str, tuple[str, tuple[str, ...]]] = {
                 lacks=("PCMU",),
             ),
             *goodbye(3),
+        ),
+    ),
+    "a re-INVITE while the one before has no ACK": (
+        "201",
+        (
+            *ANSWERED,
+            send("INVITE", 2),
+            maybe(100),
+            expect(200, has=["m=audio [1-9]", "CSeq: 2 INVITE"]),
+            send("INVITE", 3, body=sdp(version=2), branch="z9hG4bK[call_id]g"),
+            maybe(100),
+            expect(491, has=["CSeq: 3 INVITE"]),
+            send("ACK", 3, branch="z9hG4bK[call_id]g"),
+            send("ACK", 2, body=sdp(AUDIO, "a=rtpmap:0 PCMU/8000", version=2)),
+            *reinvite(4, sdp(version=3, direction="sendonly"), "a=recvonly"),
+            *goodbye(5),
         ),
     ),
     "updates with and without an offer": (
@@ -381,13 +398,40 @@ CALLS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+# The agent is to refresh, by re-INVITE since the caller's Allow has no UPDATE, in 45 seconds.
+GLARE = (
+    *answered_with(
+        "Session-Expires: 90;refresher=uas",
+        headers=("Supported: timer", "Session-Expires: 90;refresher=uas", "Allow: INVITE, ACK"),
+    ),
+    expect_request("INVITE", has=["CSeq: 1 INVITE", "Session-Expires: 90"], kept=True),
+    send("INVITE", 2, body=sdp(version=2), branch="z9hG4bK[call_id]g"),
+    maybe(100),
+    expect(491, has=["CSeq: 2 INVITE"]),
+    send("ACK", 2, branch="z9hG4bK[call_id]g"),
+    answer("491 Request Pending", kept=True),
+    expect_request("ACK", has=["CSeq: 1 ACK"]),
+    expect_request("INVITE", has=["CSeq: 2 INVITE", "Session-Expires: 90"]),
+    answer(headers=["Require: timer", "Session-Expires: 90;refresher=uac"], body=sdp()),
+    expect_request("ACK", has=["CSeq: 2 ACK"]),
+    *reinvite(3, sdp(version=3, direction="sendonly"), "a=recvonly"),
+    *goodbye(4),
+)
+DEAF = (
+    *(send("INVITE", body=OFFER), maybe(100), expect(200)),
+    *(expect_request("BYE", has=["CSeq: 1 BYE"]), answer()),
+)
+
+
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     """One agent for all, which listens on UDP and TCP at one port."""
     folder = tmp_path_factory.mktemp("agent")
     port = free_port()
     base = configuration(
-        folder, sip={"listen": [f"{t}://127.0.0.1:{port}" for t in ("udp", "tcp")]}
+        folder,
+        sip={"listen": [f"{t}://127.0.0.1:{port}" for t in ("udp", "tcp")]},
+        rtp={"timeout": "2m"},  # these callers say nothing
     )
     short = str(sounds.greeting(folder / "greeting.wav"))
     sales = {**base["mailboxes"]["sales"], "missed_calls": False, "greeting": short}
@@ -430,6 +474,29 @@ def test_a_2xx_is_repeated_until_the_ack_comes(running: Agent, sipp: str, tmp_pa
         *(pause(3700), send("ACK"), *goodbye(2)),
     )
     trace = run_scenario(sipp, tmp_path, "no ack", running.address, steps=steps)
+    assert answers_to_the_invite(trace) == 4  # at once, after 0.5, 1.5 and 3.5 seconds
+
+
+def test_what_takes_its_time(running: Agent, sipp: str, tmp_path: Path) -> None:
+    """An ACK that never comes (32 seconds), and re-INVITEs that cross (45), at the same time."""
+    with ThreadPoolExecutor() as both:
+        deaf, glare = (
+            both.submit(
+                run_scenario,
+                *(sipp, tmp_path / name, name, running.address),
+                steps=steps,
+                seconds=75,
+                patience=60,
+            )
+            for name, steps in (("deaf", DEAF), ("glare", GLARE))
+        )
+        # At once, after 0.5, 1.5 and 3.5 seconds, and then every four until 64*T1 are over.
+        assert answers_to_the_invite(deaf.result()) == 11
+        glare.result()
+    assert not any("Traceback" in line for line in running.lines), running.log()
+
+
+def answers_to_the_invite(trace: str) -> int:
+    """How many times a 200 to the first INVITE came over UDP."""
     received = [part for part in trace.split("UDP message ") if part.startswith("received")]
-    answers = [part for part in received if "SIP/2.0 200" in part and "1 INVITE" in part]
-    assert len(answers) == 4  # at once, after 0.5, 1.5 and 3.5 seconds
+    return sum("SIP/2.0 200" in part and "CSeq: 1 INVITE" in part for part in received)
