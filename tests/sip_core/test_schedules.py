@@ -1,4 +1,4 @@
-"""Thousands of seeded calls over a bad network: each ends in a legal state, nothing stays behind.
+"""Ten thousand seeded calls over a bad network: each ends in a legal state, nothing stays behind.
 
 SIPMAIL_SCHEDULES sets how many; a failing seed is in the name of the assertion.
 """
@@ -13,7 +13,7 @@ import pytest
 
 from tests.sip_core.network import RegistrarSchedule, Schedule
 
-COUNT = int(os.environ.get("SIPMAIL_SCHEDULES", "2000"))
+COUNT = int(os.environ.get("SIPMAIL_SCHEDULES", "10080"))
 PARTS = 8
 TRANSFERS = ("transfer", "Transferred", "TransferFailed")
 
