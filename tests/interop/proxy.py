@@ -139,9 +139,27 @@ failure_route[NEXT] {
 }
 """
 
+_RELAY = """
+request_route {{
+    if (is_method("OPTIONS")) {{
+        sl_send_reply("200", "OK");
+        exit;
+    }}
+    if (has_totag()) {{
+        if (!loose_route() && is_method("ACK") && !t_check_trans()) exit;
+        t_relay();
+        exit;
+    }}
+    record_route();
+    $du = "sip:{host}:{port}";
+    t_relay();
+}}
+"""
+
 
 class Proxy:
-    """One Kamailio at `host`; `ports` by transport. With `registrars` it is the dispatcher.
+    """One Kamailio at `host`; `ports` by transport. With `registrars` it is the dispatcher, with
+    `next_hop` it passes on every call there as it came.
 
     It can be stopped and started again on the same ports; what it knew is then gone.
     """
@@ -153,6 +171,7 @@ class Proxy:
         *,
         certificate: Certificate | None = None,
         registrars: Sequence[tuple[str, int]] = (),
+        next_hop: tuple[str, int] | None = None,
         expires: int = 120,
     ) -> None:
         self.host = host
@@ -176,7 +195,9 @@ class Proxy:
                 key=certificate.key,
             )
         body = _DISPATCHER
-        if not registrars:
+        if next_hop is not None:
+            body = _RELAY.format(host=next_hop[0], port=next_hop[1])
+        elif not registrars:
             body = _REGISTRAR.format(realm=REALM, password=PASSWORD, voicemail=VOICEMAIL)
         self._file = folder / "kamailio.cfg"
         self._file.write_text(
