@@ -33,12 +33,13 @@ from sipmail.spool.layout import COURIER_LOCK, MESSAGE, State
 from sipmail.spool.lock import Lock
 from sipmail.spool.message import Message, new_id
 from sipmail.spool.recovery import same_recording
-from sipmail.spool.spool import Spool
+from sipmail.spool.spool import Spool, delete
 
 log = logging.getLogger(__name__)
 
 _ADOPTED = (State.QUEUE, State.FAILED, State.DONE)
 _UNFINISHED = ".adopting"
+_PIECE = 1 << 20
 
 
 @dataclass(slots=True)
@@ -65,6 +66,7 @@ def adopt(spool: Spool, folder: Path) -> Adoption:
     """
     result = Adoption()
     with _taken(spool, folder) as other:
+        _sweep(other)
         other.recover()
         other.repair()
         result.left += len(other.ids(State.RECORDING))
@@ -96,13 +98,21 @@ def _taken(spool: Spool, folder: Path) -> Iterator[Spool]:
         other.close()
 
 
+def _sweep(other: Spool) -> None:
+    """Removes folders that a crash left empty: what was in them has been deleted."""
+    for state in _ADOPTED:
+        for message_id in other.ids(state):
+            with contextlib.suppress(OSError):  # it is not empty
+                other.folder(state, message_id).rmdir()
+
+
 def _adopt(spool: Spool, other: Spool, state: State, message_id: str, result: Adoption) -> None:
     here = other.folder(state, message_id)
     try:
         message = other.load(state, message_id)
         twin = _twin(spool, message_id)
         if twin is not None and same_recording(here, twin):
-            shutil.rmtree(here)
+            delete(here)
             result.known += 1
             return
         if twin is not None:
@@ -157,15 +167,18 @@ def _copy(here: Path, target: Path, message: Message) -> None:
     disk.sync_folder(beside)
     beside.rename(target)
     disk.sync_folder(target.parent)
-    shutil.rmtree(here)
+    delete(here)
     disk.sync_folder(here.parent)
 
 
 def _copy_file(source: Path, target: Path) -> None:
     with source.open("rb") as reader:
         fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(fd, "wb") as writer:
-            shutil.copyfileobj(reader, writer)
-            writer.flush()
-            os.fsync(writer.fileno())
+        try:
+            while piece := memoryview(reader.read(_PIECE)):
+                while piece:
+                    piece = piece[os.write(fd, piece) :]
+            os.fsync(fd)
+        finally:
+            os.close(fd)
     disk.give_to_owner(target, target.parent)

@@ -151,7 +151,7 @@ class Spool:
         """Removes a message that never became one (the caller gave up before the 200)."""
         folder = self.folder(State.RECORDING, message_id)
         try:
-            _delete(folder)
+            delete(folder)
         except OSError as error:
             raise SpoolError(f"cannot delete {folder}: {error}") from error
         finally:
@@ -231,7 +231,7 @@ class Spool:
             folder = self.folder(State.DONE, message_id)
             try:
                 if now.timestamp() - _settled_at(folder) > keep:
-                    _delete(folder)
+                    delete(folder)
                     deleted += 1
             except OSError as error:
                 log.warning("cannot delete %s: %s", folder, error)
@@ -313,8 +313,9 @@ def _settled_at(folder: Path) -> float:
         return folder.stat().st_mtime
 
 
-def _delete(folder: Path) -> None:
-    # message.json goes last: a folder half deleted by a crash still says what it is.
+def delete(folder: Path) -> None:
+    """Deletes a message. message.json goes last: a folder half deleted by a crash still says what
+    it is. Raises OSError."""
     for path in sorted(folder.iterdir(), key=lambda path: path.name == MESSAGE):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -20,6 +21,7 @@ from sipmail.spool.lock import Lock
 from sipmail.spool.message import Message, new_id
 from sipmail.spool.spool import AUDIO, MESSAGE, Spool, State
 from tests.spool.conftest import NOON
+from tests.spool.crashing import Crash, Machine
 
 MakeMessage = Callable[..., Message]
 OTHER = ("queue", "failed", "done", "recording")
@@ -27,8 +29,14 @@ OTHER = ("queue", "failed", "done", "recording")
 
 @pytest.fixture
 def dead(tmp_path: Path, message: MakeMessage) -> Path:
-    """The spool of a machine that is gone: a message in each state, one of them cut off."""
-    other = Spool(tmp_path / "dead")
+    """The spool of a machine that is gone."""
+    return die(tmp_path, message)
+
+
+def die(folder: Path, message: MakeMessage) -> Path:
+    """A spool with a message in each state, one of them cut off, whose owner is gone."""
+    folder.mkdir(exist_ok=True)
+    other = Spool(folder / "dead")
     other.open()
     for number, state in enumerate(OTHER):
         one = message(id=new_id(NOON + timedelta(seconds=number)), call_id=state)
@@ -45,12 +53,11 @@ def dead(tmp_path: Path, message: MakeMessage) -> Path:
 @pytest.fixture
 def other_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """No folder can be renamed from the dead spool into ours."""
-    rename = os.rename
 
     def refuse(self: Path, target: Path) -> Path:
         if self.parts[-3:-2] == ("dead",) and "dead" not in Path(target).parts:
             raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
-        rename(self, target)
+        os.rename(self, target)  # noqa: PTH104
         return Path(target)
 
     monkeypatch.setattr(Path, "rename", refuse)
@@ -97,18 +104,49 @@ def test_everything_comes_from_another_disk(spool: Spool, dead: Path) -> None:
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
 
 
+@pytest.mark.parametrize("power_cut", [False, True])
+@pytest.mark.parametrize("disks", [1, 2])
+def test_a_crash_at_any_moment(
+    tmp_path: Path,
+    message: MakeMessage,
+    request: pytest.FixtureRequest,
+    disks: int,
+    power_cut: bool,
+) -> None:
+    if disks == 2:
+        request.getfixturevalue("other_disk")
+    calls, total = 0, 1
+    while calls <= total:
+        root = tmp_path / f"{calls}"
+        dead, spool = die(root, message), Spool(root / "spool")
+        spool.open()
+        with pytest.MonkeyPatch.context() as patch:
+            machine = Machine(patch, calls or None)  # the first time nothing happens
+            with contextlib.suppress(Crash):
+                adopt(spool, dead)
+        total = machine.calls if not calls else total
+        if power_cut:
+            machine.lose_unsynced()
+        assert adopt(spool, dead).left == 0
+        assert holding(spool) == ALL, calls
+        for state in (State.QUEUE, State.FAILED, State.DONE):
+            for one in spool.list(state):
+                audio = spool.folder(state, one.id) / AUDIO
+                assert audio.read_bytes() == b"packets " + one.call_id.encode()
+        spool.close()
+        calls += 1
+    assert total > 30
+
+
 @pytest.mark.usefixtures("other_disk")
 def test_after_a_crash_nothing_is_here_twice(
     spool: Spool, dead: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Crash(BaseException):
-        """The machine is gone."""
-
-    def die(path: Path, *rest: object) -> None:
+    def crash(path: Path) -> None:
         raise Crash
 
     with monkeypatch.context() as patch:
-        patch.setattr("sipmail.spool.adoption.shutil.rmtree", die)
+        patch.setattr("sipmail.spool.adoption.delete", crash)
         with pytest.raises(Crash):
             adopt(spool, dead)
     assert len(left_over(dead)) == 4  # one is here, and is there still
