@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import require_program
+from tests.conftest import StartAgent, require_program
 from tests.interop.conftest import Sound
+from tests.interop.kamailio import PASSWORD, VOICEMAIL, Kamailio
 from tests.interop.scenario import run_scenario
 from tests.interop.steps import OFFER, answer, expect, expect_request, goodbye, maybe, pause, send
 from tests.support import sounds
@@ -181,3 +182,36 @@ def test_an_operator_after_the_message_leaves_the_message(
     )
     mail = desk.mail(desk.play(tmp_path, steps, "202", said.raw))
     assert said.held_by(sounds.read_wav(mail.attachment()[1]))
+
+
+def test_through_a_proxy_at_which_it_is_registered(
+    agent: StartAgent, pbx: Callable[..., Kamailio], tmp_path: Path
+) -> None:
+    sipp, server = require_program("sipp"), pbx()
+    trunk = {
+        "registrar": f"sip:127.0.0.1:{server.port}",
+        "username": VOICEMAIL,
+        "password": PASSWORD,
+        "realm": "pbx.sipmail.test",
+    }
+    started = agent(
+        sip={"trunks": {"local": None, "pbx": trunk}},
+        mailboxes={
+            "sales": {
+                "operator": "100",
+                "greeting": str(sounds.greeting(tmp_path / "long.wav", GREETING)),
+            }
+        },
+    )
+    started.wait_log(lambda line: "registered" in line.lower() and "pbx" in line)
+    refer = expect_request(
+        "REFER",
+        has=[
+            f"Refer-To: <sip:100@127.0.0.1:{server.port}>",
+            "^REFER sip:.48600111222@127.0.0.1:",
+            f"Via: SIP/2.0/UDP 127.0.0.1:{server.port};",
+        ],
+    )
+    steps = (*ANSWERED, pause(2000), *key(2, "0"), refer, *ACCEPTED, *TAKEN)
+    run_scenario(sipp, tmp_path, "proxy", server.address, steps=steps, seconds=40)
+    started.wait_log("the operator has taken it")
