@@ -61,7 +61,7 @@ class LiveCall:
         self.answered_elsewhere = False
         self.refused = False
         self.transferred = False
-        """Whether an operator has the caller now."""
+        """Whether an operator, or another call, has the caller now."""
         self.in_place = True
         """Whether it counts for the limits."""
         self.task: asyncio.Task[None] | None = None
@@ -275,6 +275,11 @@ class LiveCall:
         log.info("%s: the operator has taken it", self)
         self.transferred = True
         self.note_gone(HungUp("the operator has taken the call"))
+
+    def note_replaced(self) -> None:
+        """Whoever called has given its place to another call, and is none that was missed."""
+        log.info("%s: another call takes its place", self)
+        self.transferred = True
 
     def note_transfer_failed(self, status: int | None, reason: str) -> None:
         log.info("%s: no operator: %s", self, f"{status} {reason}" if status else reason)

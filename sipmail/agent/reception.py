@@ -21,7 +21,7 @@ from sipmail.voicemail.greeting import choose
 from sipmail.voicemail.greeting_line import GreetingPlan
 from sipmail.voicemail.plan import Plan, make, make_greeting_line
 from sipmail.voicemail.reason import Reason
-from sipmail.voicemail.routing import Directory
+from sipmail.voicemail.routing import Directory, Match, Rule
 
 _RETRY_AFTER = ("Retry-After", "30")
 _REHEARSAL = b"""INVITE sip:+48221234567@192.0.2.2 SIP/2.0\r
@@ -74,8 +74,14 @@ class Reception:
         self._directory = Directory(config)
         self._zone = ZoneInfo(str(config.timezone))
 
-    def receive(self, incoming: Incoming, calls: int, from_source: int) -> Admission | Refusal:
-        """Decides about an INVITE while `calls` are in progress, `from_source` of its source."""
+    def receive(
+        self, incoming: Incoming, calls: int, from_source: int, replaced: Message | None = None
+    ) -> Admission | Refusal:
+        """Decides about an INVITE while `calls` are in progress, `from_source` of its source.
+
+        `replaced` is the message of the call whose place it takes (RFC 3891): who transfers a
+        caller to voicemail means the mailbox that was called before.
+        """
         limits = self.config.limits
         if calls >= limits.calls:
             return Refusal(503, f"limits.calls is {limits.calls}", (_RETRY_AFTER,))
@@ -87,7 +93,7 @@ class Reception:
         trunk = self.config.sip.trunks.get(incoming.trunk)
         if (mailbox := self._directory.greeting_line(request)) is not None:
             return self._greeting_line(incoming, mailbox)
-        match = self._directory.find(request, trunk)
+        match = self._match_of(replaced) or self._directory.find(request, trunk)
         if match is None:
             return Refusal(404, f"no mailbox for {request.uri}; see `sipmail explain`")
         now = self._now().astimezone(self._zone)
@@ -109,6 +115,14 @@ class Reception:
         }
         plan = self._plan(match.mailbox, match.reason, now, choices)
         return Admission(plan, message, self.config.rtp.codecs)
+
+    def _match_of(self, replaced: Message | None) -> Match | None:
+        """The mailbox of a call that is replaced, while there is one."""
+        mailbox = None if replaced is None else self.config.mailboxes.get(replaced.mailbox)
+        if replaced is None or mailbox is None:
+            return None
+        called, name = replaced.called, replaced.called_name or ""
+        return Match(mailbox, Rule.REQUEST_URI, called, name, Reason(replaced.reason))
 
     def _greeting_line(self, incoming: Incoming, mailbox: Mailbox) -> Admission:
         now = self._now().astimezone(self._zone)

@@ -86,6 +86,8 @@ class Switchboard:
                 call.note_signalling_over("cancelled")
             case sip.HungUp():
                 call.note_signalling_over(action.reason or "the caller hung up")
+            case sip.Replaced():
+                call.note_replaced()
             case sip.Ended():
                 call.note_signalling_over(action.cause)
             case sip.InfoDigit():
@@ -104,7 +106,13 @@ class Switchboard:
 
     def _incoming(self, action: sip.Incoming) -> None:
         source = action.source.host
-        decision = self.reception.receive(action, self._by_source.total(), self._by_source[source])
+        replaced = self.calls.get(action.replaces or "")
+        decision = self.reception.receive(
+            action,
+            self._by_source.total(),
+            self._by_source[source],
+            None if replaced is None else replaced.message,
+        )
         if isinstance(decision, Admission) and isinstance(decision.plan, GreetingPlan):
             decision = self._guarded(decision)
         if not isinstance(decision, Admission):

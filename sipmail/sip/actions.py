@@ -73,13 +73,15 @@ class Unregistered:
 class Incoming:
     """A new INVITE that belongs to `trunk`; 100 is sent already.
 
-    Answer it with `ring`, `answer` or `reject` of the endpoint.
+    Answer it with `ring`, `answer` or `reject` of the endpoint. `replaces` is the call whose place
+    it takes once it is answered (RFC 3891).
     """
 
     call: str
     request: Request
     trunk: str
     source: Hop
+    replaces: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,13 @@ class HungUp:
 
     call: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """Another call, which is answered, has taken the place of `call`; `Ended` follows."""
+
+    call: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +183,7 @@ Action = (
     | MediaChanged
     | Cancelled
     | HungUp
+    | Replaced
     | Ended
     | InfoDigit
     | Renamed

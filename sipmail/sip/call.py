@@ -30,6 +30,7 @@ from sipmail.sip.actions import (
     Established,
     HungUp,
     MediaChanged,
+    Replaced,
     TransferFailed,
     Transferred,
 )
@@ -174,7 +175,7 @@ class Call:
         self.accept(self.invite, body, self._timer_headers, now)
         self.tell_media()
         if self.replaced is not None:
-            self.replaced.give_up("replaced by another call", now)
+            self.replaced.make_way(now)
 
     def reject(
         self, status: int, now: float, reason: str | None = None, headers: Pairs = ()
@@ -321,6 +322,12 @@ class Call:
         if media is not None and media != self.media and not self._told:
             self.media = media
             self._context.tell(MediaChanged(self.key, media))
+
+    def make_way(self, now: float) -> None:
+        """Ends the call, since another one has taken its place."""
+        if self.phase in (Phase.ANSWERED, Phase.ESTABLISHED):
+            self._context.tell(Replaced(self.key))
+            self.give_up("replaced by another call", now)
 
     def give_up(self, cause: str, now: float) -> None:
         """Ends the call for a reason that the application has no part in."""

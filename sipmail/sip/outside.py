@@ -154,7 +154,8 @@ class Outside:
         call.replaced = replaced
         transaction.respond(response_to(request, 100), now)
         self._adopt(call, request)
-        self._context.tell(Incoming(call.key, request, line.trunk.name, source))
+        place = None if replaced is None else replaced.key
+        self._context.tell(Incoming(call.key, request, line.trunk.name, source, place))
 
     def _challenge(
         self, request: Request, server: DigestServer, trunk: Trunk, now: float

@@ -6,7 +6,16 @@ import re
 
 import pytest
 
-from sipmail.sip.actions import Ended, Hop, Ignored, Incoming, InfoDigit, MediaChanged, Renamed
+from sipmail.sip.actions import (
+    Ended,
+    Hop,
+    Ignored,
+    Incoming,
+    InfoDigit,
+    MediaChanged,
+    Renamed,
+    Replaced,
+)
 from tests.sip_core.scene import OFFER, PHONE, STRANGER, Phone, Scene, established
 
 HOLD = OFFER.replace("a=sendrecv", "a=sendonly")
@@ -461,8 +470,10 @@ def test_replaces_takes_the_place_of_a_call() -> None:
     old, second = scene.call, Phone()
     scene.receive(second.invite([("Require", "replaces"), replaces(first)]))
     assert scene.told(Ended) == []
+    assert [action.replaces for action in scene.told(Incoming)] == [None, old]
     said = scene.answer()
     assert [message.status or message.method for message in said] == [200, "BYE"]
+    assert [action.call for action in scene.told(Replaced)] == [old]
     assert [action.call for action in scene.told(Ended)] == [old]
     assert said[1].get("Call-ID") == first.call_id
 
