@@ -134,6 +134,11 @@ def _mail_cure(answer: str, smtp: Smtp) -> str:
         )
     if "STARTTLS" in answer or "WRONG_VERSION_NUMBER" in answer:
         return "check mail.smtp.security: 587 usually goes with starttls, 465 with tls"
+    if "certificate" in answer and ("self-signed" in answer or "local issuer" in answer):
+        return (
+            "if it is your own server's, let this machine trust it: on Debian copy it to "
+            f"/usr/local/share/ca-certificates/{smtp.host}.crt and run update-ca-certificates"
+        )
     if "certificate" in answer:
         return "write the name of the server that stands in its certificate, not its address"
     if "resolved" in answer:

@@ -121,7 +121,7 @@ def print_step(console: Console, step: Step) -> None:
     from rich.table import Table
 
     line = Table.grid(padding=(0, 2, 0, 0))
-    line.add_column(no_wrap=True)
+    line.add_column(no_wrap=True, min_width=max(map(len, map(terminal.tick, (True, False)))))
     line.add_column(no_wrap=True, min_width=_WHAT)
     line.add_column(overflow="fold")
     colour, mark = {

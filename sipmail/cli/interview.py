@@ -9,11 +9,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sipmail.cli import terminal
+from sipmail.cli.interview_words import (
+    EN,
+    PL,
+    login_step,
+    name_step,
+    registration_step,
+    wrong,
+)
 from sipmail.cli.options import FAILED, WRONG_USE, fail
 from sipmail.cli.questions import agree, ask
 
@@ -35,7 +44,8 @@ class Interview:
         self._given = given
         self._asks = asks
         self._test = test
-        self._words = _EN
+        self._words = EN
+        self._polish = False
         self._country: str | None = None
         self._said: dict[str, str] = {}
 
@@ -97,7 +107,10 @@ class Interview:
         if self._asks and (asked or afresh):
 
             def remember(text: str) -> T:
-                value = check(text)
+                try:
+                    value = check(text)
+                except ValueError as error:
+                    raise ValueError(wrong(self._polish, key, text, error)) from None
                 self._said[key] = text
                 return value
 
@@ -152,7 +165,8 @@ class Interview:
             raise ValueError(f"{text!r} is neither en nor pl")
 
         language = self._answer("language", check, _locale())
-        self._words = _PL if language == "pl" else _EN
+        self._polish = language == "pl"
+        self._words = PL if self._polish else EN
         return language
 
     def _sip(self) -> dict[str, Any]:
@@ -173,8 +187,9 @@ class Interview:
             if registrar is None:
                 networks = self._answer("accept_from", _networks, None, afresh=afresh)
                 return {"accept_from": networks}
-            if self._asks:
-                _show(name_of_trunk(self._words["name"], registrar))
+            if not self._is_found(partial(name_of_trunk, self._words["name"], registrar)):
+                afresh = True
+                continue
             username = self._answer("username", _some_text, None, afresh=afresh)
             password = self._answer("password", _password_or_none, "", secret=True, afresh=afresh)
             networks = self._answer("accept_from", _networks_or_none, "", asked=False)
@@ -184,7 +199,9 @@ class Interview:
                 "password": password,
                 "accept_from": networks,
             }
-            if not self._again(self._words["try_sip"], partial(_try_sip, answers)):
+            if not self._again(
+                self._words["try_sip"], partial(_try_sip, answers), registration_step
+            ):
                 return answers
             afresh = True
 
@@ -219,8 +236,9 @@ class Interview:
             if host is None:
                 folder = self._answer("maildir", _some_text, "./mail")
                 return {"sender": sender, "maildir": folder}
-            if self._asks:
-                _show(name_of_mail_server(host))
+            if not self._is_found(partial(name_of_mail_server, host)):
+                afresh = True
+                continue
             security = self._answer("smtp_security", _security, "starttls", afresh=afresh)
             standard = str(_SMTP_PORTS[security])
             port = self._answer("smtp_port", _port, standard, afresh=afresh)
@@ -237,11 +255,23 @@ class Interview:
                 "smtp_username": username,
                 "smtp_password": password,
             }
-            if not self._again(self._words["try_mail"], partial(_try_mail, answers)):
+            if not self._again(self._words["try_mail"], partial(_try_mail, answers), login_step):
                 return {"sender": sender, **answers}
             afresh = True
 
-    def _again(self, question: str, probe: Callable[[], Step]) -> bool:
+    def _is_found(self, look_up: Callable[[], Step]) -> bool:
+        """Shows a person where a name leads to; False where it is to be answered anew."""
+        if not self._asks:
+            return True
+        step = replace(name_step(self._polish, look_up()), what=self._words["name"])
+        _show(step)
+        return step.verdict.value != "failed" or not agree(
+            self._words["again"], self._words["yes_no"]
+        )
+
+    def _again(
+        self, question: str, probe: Callable[[], Step], in_words: Callable[[bool, Step], Step]
+    ) -> bool:
         """Tries what was answered, where that is wanted; whether to ask for it anew."""
         wanted = self._test
         if wanted is None:
@@ -249,7 +279,7 @@ class Interview:
         if not wanted:
             return False
         with terminal.console().status("…"):
-            step = probe()
+            step = in_words(self._polish, probe())
         _show(step)
         if step.verdict.value != "failed":
             return False
@@ -339,15 +369,9 @@ def _try_mail(answers: dict[str, Any]) -> Step:
     from sipmail.agent.reach import mail_server
     from sipmail.config.model import Smtp
 
-    return mail_server(
-        Smtp(
-            host=answers["smtp_host"],
-            port=answers["smtp_port"],
-            security=answers["smtp_security"],
-            username=answers["smtp_username"],
-            password=answers["smtp_password"],
-        )
-    )
+    keys = ("host", "port", "security", "username", "password")
+    said = {key: answers[f"smtp_{key}"] for key in keys}
+    return mail_server(Smtp(**{key: value for key, value in said.items() if value is not None}))
 
 
 def _show(step: Step) -> None:
@@ -380,68 +404,3 @@ def _default_spool() -> str:
 
 def _flag(key: str) -> str:
     return "--from" if key == "sender" else f"--{key.replace('_', '-')}"
-
-
-_EN = {
-    "needed": "an answer is needed",
-    "yes_no": "Y/n",
-    "language": "Language, język (en, pl)",
-    "country": "Country, two letters (how national numbers are read, and whose public holidays)",
-    "timezone": "Time zone",
-    "registrar": "SIP address of the phone system where sipmail registers (empty: it does not)",
-    "name": "name",
-    "username": "Extension or account there",
-    "password": "Its password (not shown; empty: none)",
-    "accept_from": "IP addresses that calls come from, separated by commas",
-    "try_sip": "Try to register now?",
-    "listen": "Address and port where sipmail takes SIP",
-    "no_tls": "tls:// needs a certificate: add it to the file afterwards",
-    "sender": "Sender of the e-mails (like Voicemail <voicemail@example.com>)",
-    "smtp_host": "Mail server, SMTP (empty: put the e-mails into a Maildir)",
-    "smtp_security": "Security of the line (starttls, tls, none)",
-    "smtp_port": "Port",
-    "smtp_username": "User name for the login (empty: no login)",
-    "smtp_password": "Password (not shown)",
-    "try_mail": "Try the login now?",
-    "maildir": "Folder of the Maildir",
-    "admin": "Administrator's e-mail address, to hear of trouble (empty: nobody)",
-    "mailbox": "Name of the first mailbox",
-    "mailbox_default": "Voicemail",
-    "number": "Numbers whose calls it takes, separated by commas (*: all)",
-    "no_numbers": "a number is wanted, or *",
-    "to": "Who gets its messages: e-mail addresses, also like Anna Kowalska <anna@example.com>",
-    "hours": "Opening hours, like Mo-Fr 08:00-16:00; PH off (empty: none)",
-    "again": "Answer these questions again?",
-}
-
-_PL = {
-    "needed": "potrzebna jest odpowiedź",
-    "yes_no": "T/n",
-    "language": "Język, language (pl, en)",
-    "country": "Kraj, dwie litery (jak czytać numery krajowe i czyje są święta)",
-    "timezone": "Strefa czasowa",
-    "registrar": "Adres SIP centrali, w której sipmail się rejestruje (puste: bez rejestracji)",
-    "name": "nazwa",
-    "username": "Numer wewnętrzny albo konto w centrali",
-    "password": "Hasło do niego (nie będzie widoczne; puste: bez hasła)",
-    "accept_from": "Adresy IP, z których przychodzą połączenia, oddzielone przecinkami",
-    "try_sip": "Sprawdzić teraz rejestrację?",
-    "listen": "Adres i port, na którym sipmail odbiera SIP",
-    "no_tls": "tls:// wymaga certyfikatu: dopisz go później w pliku",
-    "sender": "Nadawca e-maili (np. Poczta głosowa <poczta@example.com>)",
-    "smtp_host": "Serwer pocztowy SMTP (puste: e-maile do folderu Maildir)",
-    "smtp_security": "Zabezpieczenie połączenia (starttls, tls, none)",
-    "smtp_port": "Port",
-    "smtp_username": "Nazwa użytkownika do logowania (puste: bez logowania)",
-    "smtp_password": "Hasło (nie będzie widoczne)",
-    "try_mail": "Sprawdzić teraz logowanie?",
-    "maildir": "Folder Maildir",
-    "admin": "E-mail administratora, który dowie się o kłopotach (puste: nikt)",
-    "mailbox": "Nazwa pierwszej skrzynki",
-    "mailbox_default": "Poczta głosowa",
-    "number": "Numery, dla których skrzynka przyjmuje połączenia, po przecinku (*: wszystkie)",
-    "no_numbers": "potrzebny jest numer albo *",
-    "to": "Kto dostaje wiadomości: adresy e-mail, także jak Anna Kowalska <anna@example.com>",
-    "hours": "Godziny otwarcia, np. Mo-Fr 08:00-16:00; PH off (puste: bez godzin)",
-    "again": "Odpowiedzieć na te pytania jeszcze raz?",
-}

@@ -104,4 +104,6 @@ def length(seconds: float | None) -> str:
 
 
 def _utf8() -> bool:
-    return (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
+    # While rich shows that something goes on, its proxy stands for stdout and knows no encoding.
+    stdout = getattr(sys.stdout, "rich_proxied_file", sys.stdout)
+    return (getattr(stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"

@@ -303,7 +303,8 @@ def test_the_registrar_and_the_mail_server_are_tried(
         monkeypatch.setenv("SIPMAIL_SMTP_PASSWORD", "pw")
         result = sipmail(*flags)
         assert result.status == 0
-        assert "200 registered at udp 127.0.0.1" in result.out
+        assert "rejestracja   działa (200 registered at udp 127.0.0.1" in result.out
+        assert "serwer poczty  działa (127.0.0.1" in result.out
         assert "connected, logged in as me" in result.out
         assert registrar.registrations[-1].expires == 0
     finally:
@@ -363,9 +364,9 @@ def test_with_questions(
     assert config.mail.maildir == Path("mail").absolute()
     assert config.mailboxes["sprzedaz"].numbers == ("201",)
     assert "says 403" in result.out
-    assert "check the password" in result.out
+    assert "sprawdź numer wewnętrzny (konto) i hasło" in result.out
     assert "potrzebna jest odpowiedź" in result.out  # for the recipients
-    assert "'nobody' is no e-mail address" in result.out
+    assert "'nobody': to nie jest adres e-mail; wpisz np. nazwa@example.com" in result.out
     questions = [text for text, _ in asked]
     assert questions[0] == "Language, język (en, pl)"
     assert all("Extension" not in text for text in questions)
@@ -373,6 +374,42 @@ def test_with_questions(
     again = [default for text, default in asked if text.startswith("Adres SIP")]
     assert again == ["", "pbx.example.com"]
     assert [default for text, default in asked if text.startswith("Hasło")] == ["", ""]
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+def test_names_are_asked_for_until_they_are_found_and_no_login_is_tried_without_a_user(
+    sipmail: Sipmail, person: Callable[..., Asked], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world(monkeypatch, [right("trunk pbx", "registered")])
+    found = [failed("mail", "cannot be resolved", "check it"), right("mail", "127.0.0.1")]
+    monkeypatch.setattr("sipmail.agent.reach.name_of_mail_server", lambda host: found.pop(0))
+    server = SmtpServer().start()
+    try:
+        person(
+            *("en", "", "", "pbx.example.com", "200", "right", "", "5070", "v@example.com"),
+            *("x", "y", "127.0.0.1", "none", str(server.port), "", "y"),
+            *("", "", "", "jan@example.com", ""),
+        )
+        result = sipmail("init")
+    finally:
+        server.stop()
+    assert (result.status, result.err) == (0, "")
+    assert "connected, no login" in result.out
+    smtp = load(Path("sipmail.yaml")).mail.smtp
+    assert smtp is not None
+    assert (smtp.host, smtp.username) == ("127.0.0.1", None)
+
+
+def test_a_tick_is_a_tick_while_something_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich's proxy of stdout knows no encoding; the tick must not become a word for that."""
+    from rich.console import Console
+
+    from sipmail.cli import terminal
+
+    with Path("screen").open("w+", encoding="utf-8") as screen:
+        monkeypatch.setattr(sys, "stdout", screen)
+        with Console(file=screen, force_terminal=True).status("…"):
+            assert terminal.tick(True) == "✓"
 
 
 def test_what_is_there_is_said_before_the_first_question(
