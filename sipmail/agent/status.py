@@ -65,7 +65,8 @@ class Snapshot:
                 f"{self.trouble or 'see `sipmail queue`'}"
             )
         if self.failed:
-            found.append(f"{self.failed} messages could not be delivered: see `sipmail queue`")
+            messages = "1 message" if self.failed == 1 else f"{self.failed} messages"
+            found.append(f"{messages} could not be delivered: see `sipmail queue`")
         if self.free_disk < self.least_disk:
             found.append(
                 f"the spool's disk has {self.free_disk >> 20} MiB free, less than "

@@ -6,6 +6,7 @@ standard library's WSGI server, and asks the agent for a snapshot; a slow reader
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
 _TIMEOUT_SECONDS = 10.0
+_WAKE_SECONDS = 0.1
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _HEADERS = [
     ("Cache-Control", "no-store"),
@@ -59,8 +61,14 @@ class StatusServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops listening; may take as long as the server's poll."""
-        self._server.shutdown()
+        """Stops listening, at once: a connection wakes the server from its poll."""
+        address = self._server.socket.getsockname()[:2]
+        ending = threading.Thread(target=self._server.shutdown, name="http end", daemon=True)
+        ending.start()
+        while ending.is_alive():
+            with contextlib.suppress(OSError):
+                socket.create_connection(address, _WAKE_SECONDS).close()
+            ending.join(_WAKE_SECONDS)
         self._server.server_close()
 
 

@@ -39,6 +39,10 @@ LastOption = Annotated[
     int | None, typer.Option("--last", "-n", metavar="N", min=1, help="Only the newest N.")
 ]
 
+AllOption = Annotated[
+    bool, typer.Option("--all", "-a", help="Also what was dropped, and notices to the admin.")
+]
+
 
 @app.callback(invoke_without_command=True)
 def _messages(
@@ -55,6 +59,7 @@ def list_messages(
     context: typer.Context,
     mailbox: MailboxOption = None,
     last: LastOption = None,
+    everything: AllOption = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -69,6 +74,8 @@ def list_messages(
     spool = Spool(settings.spool)
     shown = spool.list(State.DONE) if spool.root.is_dir() else []
     shown = [message for message in shown if mailbox in (None, message.mailbox)]
+    if not everything:
+        shown = [message for message in shown if _was_delivered(message)]
     shown = shown[-last:] if last else shown
     if as_json:
         now = datetime.now(UTC)
@@ -175,6 +182,14 @@ def resend(
     terminal.say(
         as_json, f"message {id} will be sent to {whom} again, {when}", count=1, running=running
     )
+
+
+def _was_delivered(message: Message) -> bool:
+    """Whether it is a caller's message that went out: no notice, and not dropped."""
+    from sipmail.mail.queue import DROPPED
+    from sipmail.spool.message import Kind
+
+    return message.kind is not Kind.NOTICE and DROPPED not in message.notes
 
 
 def _configuration(context: typer.Context, path: Path | None) -> Config:

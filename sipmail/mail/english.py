@@ -67,7 +67,6 @@ class English(Wording):
         "busy": "the line was busy",
         "unavailable": "the phone could not be reached",
         "unconditional": "calls are forwarded to voicemail",
-        "unknown": "the phone system gave none",
     }
     endings = {  # noqa: RUF012
         "timeout": "The call broke off: from some moment on no sound arrived.",

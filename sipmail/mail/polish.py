@@ -60,7 +60,8 @@ class Polish(Wording):
     call = "Zadzwoń"
     call_back = "Oddzwonię"
     call_back_hint = (
-        "„Oddzwonię” przygotuje list do wszystkich odbiorców, że to Ty zajmiesz się tą rozmową."
+        "„Oddzwonię” przygotuje list do wszystkich odbiorców z informacją, że zajmiesz się tą "
+        "rozmową."
     )
     answer_all = "Oddzwaniasz? Odpowiedz wszystkim, aby inni o tym wiedzieli."
     attached = "Nagranie jest w załączniku:"
@@ -72,7 +73,6 @@ class Polish(Wording):
         "busy": "linia była zajęta",
         "unavailable": "telefon był niedostępny",
         "unconditional": "połączenia są przekierowane na pocztę głosową",
-        "unknown": "centrala nie podała powodu",
     }
     endings = {  # noqa: RUF012
         "timeout": "Połączenie urwało się: od pewnej chwili nie docierał już żaden dźwięk.",
@@ -84,7 +84,7 @@ class Polish(Wording):
         "max": "Nagranie osiągnęło najdłuższy dozwolony czas i zostało ucięte.",
     }
     notes = {  # noqa: RUF012
-        "fax": "Pod ten numer próbowano wysłać faks.",
+        "fax": "Na ten numer próbowano wysłać faks.",
     }
     silent = "W nagraniu prawie nic nie słychać."
 

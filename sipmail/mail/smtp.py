@@ -28,7 +28,6 @@ from collections.abc import Iterator
 from sipmail.config.model import OAuth, Smtp
 from sipmail.errors import DeliveryError
 from sipmail.mail.deliver import Envelope, Outcome, one_line, same_for_all
-from sipmail.mail.login import log_in
 from sipmail.mail.oauth import Tokens, xoauth2
 
 log = logging.getLogger(__name__)
@@ -42,6 +41,8 @@ _CHUNK = 1 << 16
 _LAST_ANSWER = 20
 """How many times longer than for another answer the one to the data is waited for: whoever gives
 up too early sends twice. With the usual timeout that is what RFC 5321, 4.5.3.2.6 wants."""
+_LEAST_MASKED = 4
+"""A shorter password, in characters, is not worth a garbled answer."""
 
 
 class _Refused(Exception):
@@ -232,7 +233,7 @@ class SmtpDelivery:
                 raise _Refused(Outcome(False, True, self._answer(code, text), server=True))
             server.ehlo_or_helo_if_needed()
         if settings.username is not None and settings.password is not None:
-            log_in(server, settings.username, settings.password.get_secret_value())
+            server.login(settings.username, settings.password.get_secret_value())
         elif settings.username is not None and self._tokens is not None:
             self._login(server, settings.username, self._tokens)
 
@@ -336,9 +337,14 @@ def _secrets(settings: Smtp) -> tuple[str, ...]:
 
 
 def _forms(username: str, password: str) -> Iterator[str]:
-    """The password as AUTH sends it (PLAIN, LOGIN) and as it is: a server may quote it back."""
+    """The password as AUTH sends it (PLAIN, LOGIN) and as it is: a server may quote it back.
+
+    One of a few characters is part of ordinary words and numbers, and masking it would leave
+    nothing to read of the answer; and its base64 is part of other base64.
+    """
     if not password:
         return
-    yield password
-    yield base64.b64encode(password.encode()).decode()
+    if len(password) >= _LEAST_MASKED:
+        yield password
+        yield base64.b64encode(password.encode()).decode()
     yield base64.b64encode(f"\0{username}\0{password}".encode()).decode()

@@ -120,7 +120,7 @@ def view(
         "mailbox_key": mailbox.key,
         "called": _shown(clean(message.called, _LONGEST_NAME)),
         "called_name": isolated(clean(message.called_name or "", _LONGEST_NAME)),
-        "reason": words.reasons.get(message.reason, words.reasons["unknown"]),
+        "reason": words.reasons.get(message.reason, ""),
         "date": words.date(received),
         "day": words.day(received),
         "time": f"{received:%H:%M}",
@@ -229,7 +229,7 @@ def _preheader(message: Message, words: Wording, received: datetime, duration: f
     facts = [words.day(received)]
     if duration is not None:
         facts.append(words.duration(duration))
-    if message.reason in words.reasons and message.reason != "unknown":
+    if message.reason in words.reasons:
         facts.append(words.reasons[message.reason])
     line = " · ".join(facts)
     return f"{words.no_message_left} {line}" if duration is None else line
@@ -252,7 +252,7 @@ def _facts(
     rows = [
         Row(words.mailbox, title),
         Row(words.called, _shown(called) or called_name, aside=called_name if called else ""),
-        Row(words.why, words.reasons.get(message.reason, words.reasons["unknown"])),
+        Row(words.why, words.reasons.get(message.reason, "")),
         Row(words.when, words.date(received), aside=words.zone(received)),
     ]
     if duration is not None:

@@ -14,6 +14,7 @@ import soundfile
 
 from sipmail.audio.encode import encode
 from sipmail.codecs import g711
+from sipmail.mail.queue import DROPPED
 from sipmail.spool.message import (
     Caller,
     Delivery,
@@ -102,6 +103,20 @@ def test_the_list_can_be_shortened(spool: Spool, sipmail: Sipmail) -> None:
         2,
         "sipmail: there is no mailbox 'sale': there are sales\n",
     )
+
+
+def test_dropped_messages_and_notices_are_shown_only_when_asked_for(
+    spool: Spool, sipmail: Sipmail
+) -> None:
+    delivered = keep(spool)
+    dropped = keep(spool, notes=(DROPPED,))
+    notice = keep(spool, kind=Kind.NOTICE)
+    (facts,) = json.loads(sipmail("messages", "list", "--json").out)
+    assert facts["id"] == delivered.id
+    everything = json.loads(sipmail("messages", "list", "--all", "--json").out)
+    assert {one["id"] for one in everything} == {delivered.id, dropped.id, notice.id}
+    (facts,) = json.loads(sipmail("messages", "--json").out)
+    assert facts["id"] == delivered.id
 
 
 def test_a_name_is_no_command_for_the_terminal(spool: Spool, sipmail: Sipmail) -> None:

@@ -293,6 +293,16 @@ def test_a_server_that_quotes_the_password_is_cut_short(
     assert delivery.send(envelope(ANNA))[ANNA].answer == "535 no: *** is ***"
 
 
+@pytest.mark.parametrize("password", ["5", "no", "abc"])
+def test_a_password_of_a_few_characters_garbles_no_answer(
+    scripted: MakeScripted, deliver: Deliver, password: str
+) -> None:
+    hello: Script = [(None, "220 x"), ("EHLO", "250-x\r\n250 AUTH PLAIN")]
+    server = scripted([*hello, ("AUTH", "535 5.7.8 no abc")])
+    delivery = deliver(server, username="v", password=SecretStr(password))
+    assert delivery.send(envelope(ANNA))[ANNA].answer == "535 5.7.8 no abc"
+
+
 def test_a_certificate_of_somebody_else_is_refused(
     secure_server: SmtpServer, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

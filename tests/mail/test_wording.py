@@ -125,7 +125,7 @@ def test_summer_time() -> None:
 def test_a_language_says_everything(language: Wording) -> None:
     for name in Wording.__annotations__:
         assert getattr(language, name), name
-    assert set(language.reasons) == {"no-answer", "busy", "unavailable", "unconditional", "unknown"}
+    assert set(language.reasons) == {"no-answer", "busy", "unavailable", "unconditional"}
     assert set(language.endings) == set(POLISH.endings)
     assert set(language.notes) == set(POLISH.notes)
 
