@@ -272,7 +272,8 @@ class Driver:
             log.error("trunk %s: %s cannot be read: %s", trunk, action.uri, error)
             return
         assert isinstance(uri, SipUri)  # the configuration takes no other for a registrar
-        found = await self._resolver.resolve(uri)
+        transports = ("udp", "tcp", "tls") if self._udp else ("tcp", "tls")
+        found = await self._resolver.resolve(uri, transports)
         hops = [hop for hop in found if self._can_reach(hop)]
         if found and not hops:
             families = "IPv6" if is_ipv6(found[0].host) else "IPv4"

@@ -1,10 +1,13 @@
-"""From a SIP URI to the places to try, in order: RFC 3263 without NAPTR.
+"""From a SIP URI to the places to try, in order: RFC 3263.
 
-Rules kept (RFC 3263, section 4): a numeric host or an explicit port means A/AAAA only (4.2); a name
-without a port is looked up as SRV first (`_sip._udp`, `_sip._tcp`, `_sips._tcp`), the records by
-priority and weight (RFC 2782), and as A/AAAA when there is none; `transport=` and `sips:` choose
-the transport (4.1), UDP is the default. NAPTR is left out: PBXs and carriers that sipmail
-registers with name their transport.
+Rules kept (RFC 3263, section 4):
+- `transport=` and `sips:` choose the transport. A numeric host or an explicit port without them
+  means UDP; any other name says by NAPTR which transport it wants, of those that we have, and
+  without NAPTR by the SRV records that it has, UDP before TCP; with neither it is UDP (4.1).
+- A numeric host or an explicit port means A/AAAA only; a name without a port is looked up as SRV
+  first (what NAPTR names, or `_sip._udp`, `_sip._tcp`, `_sips._tcp`), the records by priority and
+  weight (RFC 2782), and as A/AAAA when there is none (4.2).
+- All hops are of one transport: the first service that leads anywhere.
 
 The order among equals is drawn once a process and then stays, so that a registration moves only
 when DNS, or the state of a server, has changed. A look-up that fails for the moment (no server
@@ -19,9 +22,9 @@ import asyncio
 import logging
 import random
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from itertools import accumulate
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import dns.asyncresolver
 import dns.exception
@@ -35,11 +38,15 @@ log = logging.getLogger(__name__)
 
 _DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
 _SRV_SERVICES = {"udp": "_sip._udp.", "tcp": "_sip._tcp.", "tls": "_sips._tcp."}
+_POINTED_AT = {"sip+d2u": "udp", "sip+d2t": "tcp", "sips+d2t": "tls"}
 _LIFETIME = 5.0
 _REMEMBERED = 256
 
 Service = tuple[int, int, str, int]
 """One SRV record: priority, weight, target, port."""
+
+Pointer = tuple[int, int, str, str, str]
+"""One NAPTR record: order, preference, flags, service, replacement."""
 
 _Record = TypeVar("_Record")
 
@@ -49,23 +56,47 @@ class LookupFailed(Exception):
 
 
 def transport_of(uri: SipUri) -> str:
-    """The transport that a URI asks for: `udp`, `tcp` or `tls`."""
+    """The transport that a URI asks for, `udp` where it asks for none: `udp`, `tcp` or `tls`."""
+    return _asked_for(uri) or "udp"
+
+
+def _asked_for(uri: SipUri) -> str | None:
     named = (uri.params.get("transport") or "").lower()
     if uri.scheme.lower() == "sips" or named == "tls":
         return "tls"
-    return named if named in _DEFAULT_PORTS else "udp"
+    return named if named in _DEFAULT_PORTS else None
 
 
 async def query_services(name: str) -> list[Service]:
     """The SRV records of `name`, none where there are none. Raises LookupFailed."""
+    found = await _query(name, "SRV")
+    return [(r.priority, r.weight, r.target.to_text(omit_final_dot=True), r.port) for r in found]
+
+
+async def query_pointers(name: str) -> list[Pointer]:
+    """The NAPTR records of `name` that end in a name, none where there are none. Raises
+    LookupFailed."""
+    return [
+        (
+            r.order,
+            r.preference,
+            r.flags.decode("latin-1"),
+            r.service.decode("latin-1"),
+            r.replacement.to_text(omit_final_dot=True),
+        )
+        for r in await _query(name, "NAPTR")
+        if not r.regexp
+    ]
+
+
+async def _query(name: str, kind: str) -> Iterable[Any]:
     try:
         resolver = dns.asyncresolver.Resolver()
-        answer = await resolver.resolve(name, "SRV", lifetime=_LIFETIME)
+        return await resolver.resolve(name, kind, lifetime=_LIFETIME)
     except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer, dns.resolver.NoResolverConfiguration):
-        return []
+        return ()
     except (dns.exception.DNSException, OSError) as error:
         raise LookupFailed(str(error)) from error
-    return [(r.priority, r.weight, r.target.to_text(omit_final_dot=True), r.port) for r in answer]
 
 
 async def query_addresses(host: str) -> list[str]:
@@ -90,27 +121,51 @@ class Resolver:
         services: Callable[[str], Awaitable[list[Service]]] = query_services,
         addresses: Callable[[str], Awaitable[list[str]]] = query_addresses,
         seed: float | None = None,
+        pointers: Callable[[str], Awaitable[list[Pointer]]] = query_pointers,
     ) -> None:
         """`seed` decides the order among equals; by default it is drawn."""
         self._services = services
         self._addresses = addresses
+        self._pointers = pointers
         self._seed = random.random() if seed is None else seed
         self._good_services: dict[str, list[Service]] = {}
         self._good_addresses: dict[str, list[str]] = {}
+        self._good_pointers: dict[str, list[Pointer]] = {}
 
-    async def resolve(self, uri: SipUri) -> list[Hop]:
-        """The hops to try for `uri`, best first; empty when the name does not resolve."""
+    async def resolve(
+        self, uri: SipUri, transports: Collection[str] = tuple(_DEFAULT_PORTS)
+    ) -> list[Hop]:
+        """The hops to try for `uri`, best first; empty when the name does not resolve.
+
+        `transports` are those that may be chosen where `uri` names none.
+        """
         transport = transport_of(uri)
         host = uri.host.strip("[]")
         if is_numeric(host):
             return [Hop(transport, host, uri.port or _DEFAULT_PORTS[transport])]
         if uri.port is not None:
             return await self._hops(transport, host, uri.port)
-        records = await self._look_up(
-            _SRV_SERVICES[transport] + host, self._services, self._good_services
-        )
-        if not records:
-            return await self._hops(transport, host, _DEFAULT_PORTS[transport])
+        for one, name in await self._candidates(uri, host, transports):
+            if hops := await self._served(one, name):
+                return hops
+        return await self._hops(transport, host, _DEFAULT_PORTS[transport])
+
+    async def _candidates(
+        self, uri: SipUri, host: str, transports: Collection[str]
+    ) -> list[tuple[str, str]]:
+        """The transports that may lead to `host`, each with its SRV name, best first (4.1)."""
+        asked = _asked_for(uri)
+        if asked is not None:
+            return [(asked, _SRV_SERVICES[asked] + host)]
+        pointers = await self._look_up(host, self._pointers, self._good_pointers)
+        pointed = [one for one in follow(pointers) if one[0] in transports]
+        return pointed or [
+            (one, _SRV_SERVICES[one] + host) for one in ("udp", "tcp") if one in transports
+        ]
+
+    async def _served(self, transport: str, name: str) -> list[Hop]:
+        """The hops behind the SRV records of `name`."""
+        records = await self._look_up(name, self._services, self._good_services)
         hops: list[Hop] = []
         for target, port in order_services(sorted(records), random.Random(self._seed).random):
             hops += await self._hops(transport, target, port)
@@ -148,6 +203,19 @@ class Resolver:
             good.clear()
         good[name] = list(found)
         return found
+
+
+def follow(pointers: Iterable[Pointer]) -> list[tuple[str, str]]:
+    """The transports and SRV names that NAPTR records point at, by order and preference.
+
+    Those for other services than SIP over UDP, TCP and TLS are left out, and those that lead to
+    no SRV record (another flag than `s`), which SIP does not use.
+    """
+    return [
+        (_POINTED_AT[service.lower()], replacement)
+        for _, _, flags, service, replacement in sorted(pointers)
+        if flags.lower() == "s" and service.lower() in _POINTED_AT and replacement not in ("", ".")
+    ]
 
 
 def order_services(records: list[Service], draw: Callable[[], float]) -> list[tuple[str, int]]:

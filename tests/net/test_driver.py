@@ -15,7 +15,7 @@ import pytest
 
 from sipmail.net.address import LocalAddresses
 from sipmail.net.driver import CannotListen, Driver, Listener
-from sipmail.net.resolver import Resolver, Service
+from sipmail.net.resolver import Pointer, Resolver, Service
 from sipmail.sip.actions import Action, Hop, Registered, RegistrationFailed
 from sipmail.sip.endpoint import Endpoint
 from sipmail.sip.message import Request, parse, received_from, response_to
@@ -96,11 +96,14 @@ class Scene:
             self.endpoint,
             LocalAddresses(route=lambda _: self.ours),
             self.news.put_nowait,
-            resolver=Resolver(self._find_services, self._find_addresses, 0.5),
+            resolver=Resolver(self._find_services, self._find_addresses, 0.5, self._find_pointers),
         )
 
     async def _find_services(self, name: str) -> list[Service]:
         return self.services
+
+    async def _find_pointers(self, name: str) -> list[Pointer]:
+        return []
 
     async def _find_addresses(self, name: str) -> list[str]:
         return list(self.addresses)

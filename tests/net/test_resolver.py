@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TypeVar
+from typing import TypeVar, cast
 
+import dns.asyncresolver
+import dns.message
+import dns.rcode
+import dns.zone
 import pytest
 
-from sipmail.net.resolver import LookupFailed, Resolver, Service, order_services, transport_of
+from sipmail.net.resolver import (
+    LookupFailed,
+    Pointer,
+    Resolver,
+    Service,
+    follow,
+    order_services,
+    query_pointers,
+    query_services,
+    transport_of,
+)
 from sipmail.sip.actions import Hop
 from sipmail.sip.uri import SipUri, parse_uri
 
@@ -27,6 +41,7 @@ class Dns:
     def __init__(self) -> None:
         self.services: dict[str, list[Service]] = {}
         self.addresses: dict[str, list[str]] = {}
+        self.pointers: dict[str, list[Pointer]] = {}
         self.silent = False
         self.asked: list[str] = []
 
@@ -36,6 +51,9 @@ class Dns:
     async def find_addresses(self, host: str) -> list[str]:
         return self._answer(host, self.addresses.get(host, []))
 
+    async def find_pointers(self, name: str) -> list[Pointer]:
+        return self._answer(name, self.pointers.get(name, []))
+
     def _answer(self, name: str, found: list[_Record]) -> list[_Record]:
         self.asked.append(name)
         if self.silent:
@@ -43,7 +61,7 @@ class Dns:
         return list(found)
 
     def resolver(self, seed: float = 0.5) -> Resolver:
-        return Resolver(self.find_services, self.find_addresses, seed)
+        return Resolver(self.find_services, self.find_addresses, seed, self.find_pointers)
 
 
 def hops(resolver: Resolver, uri: str) -> list[Hop]:
@@ -193,3 +211,165 @@ def test_priority_rules_and_weight_draws() -> None:
 
 def test_a_service_that_is_not_offered_gives_nothing() -> None:
     assert order_services([(0, 0, ".", 0)], lambda: 0.5) == []
+
+
+# --- NAPTR --------------------------------------------------------------------------------------
+
+# The example of RFC 3263 section 4.1, with the SRV records of 4.2.
+EXAMPLE: list[Pointer] = [
+    (90, 50, "s", "SIP+D2U", "_sip._udp.example.com"),
+    (50, 50, "s", "SIPS+D2T", "_sips._tcp.example.com"),
+    (90, 40, "s", "SIP+D2T", "_sip._tcp.example.com"),
+]
+
+
+def example() -> Dns:
+    dns = Dns()
+    dns.pointers["example.com"] = list(EXAMPLE)
+    dns.services = {
+        "_sips._tcp.example.com": [(0, 1, "secure.example.com", 5061)],
+        "_sip._tcp.example.com": [
+            (0, 1, "server1.example.com", 5060),
+            (1, 2, "server2.example.com", 5070),
+        ],
+        "_sip._udp.example.com": [(0, 1, "server3.example.com", 5060)],
+    }
+    dns.addresses = {
+        "secure.example.com": ["192.0.2.9"],
+        "server1.example.com": ["192.0.2.1"],
+        "server2.example.com": ["192.0.2.2"],
+        "server3.example.com": ["192.0.2.3"],
+    }
+    return dns
+
+
+def test_naptr_chooses_the_transport_by_order_and_preference() -> None:
+    assert follow(EXAMPLE) == [
+        ("tls", "_sips._tcp.example.com"),
+        ("tcp", "_sip._tcp.example.com"),
+        ("udp", "_sip._udp.example.com"),
+    ]
+    dns = example()
+    assert hops(dns.resolver(), "sip:example.com") == [Hop("tls", "192.0.2.9", 5061)]
+    assert dns.asked == ["example.com", "_sips._tcp.example.com", "secure.example.com"]
+
+
+def test_a_transport_that_we_lack_is_not_chosen() -> None:
+    found = asyncio.run(example().resolver().resolve(sip("sip:example.com"), ("udp", "tcp")))
+    assert found == [Hop("tcp", "192.0.2.1", 5060), Hop("tcp", "192.0.2.2", 5070)]
+
+
+def test_a_service_that_leads_nowhere_gives_way_to_the_next() -> None:
+    dns = example()
+    del dns.services["_sips._tcp.example.com"], dns.addresses["server1.example.com"]
+    assert hops(dns.resolver(), "sip:example.com") == [Hop("tcp", "192.0.2.2", 5070)]
+
+
+def test_what_naptr_points_at_may_be_elsewhere() -> None:
+    dns = example()
+    dns.pointers["carrier.test"] = [(1, 1, "S", "sip+d2u", "_sip._udp.example.com")]
+    assert hops(dns.resolver(), "sip:carrier.test") == [Hop("udp", "192.0.2.3", 5060)]
+
+
+@pytest.mark.parametrize(
+    "pointer",
+    [
+        (1, 1, "s", "SIP+D2S", "_sip._sctp.example.com"),
+        (1, 1, "s", "E2U+sip", "_sip._tcp.example.com"),
+        (1, 1, "a", "SIP+D2T", "server1.example.com"),
+        (1, 1, "s", "SIP+D2T", "."),
+    ],
+    ids=["SCTP", "ENUM", "no SRV", "nothing"],
+)
+def test_naptr_of_other_kinds_is_as_none(pointer: Pointer) -> None:
+    dns = example()
+    dns.pointers["example.com"] = [pointer]
+    assert hops(dns.resolver(), "sip:example.com") == [Hop("udp", "192.0.2.3", 5060)]
+
+
+def test_without_naptr_the_srv_records_say_which_transport() -> None:
+    dns = example()
+    dns.pointers.clear()
+    del dns.services["_sip._udp.example.com"]
+    assert [hop.transport for hop in hops(dns.resolver(), "sip:example.com")] == ["tcp", "tcp"]
+    assert dns.asked[:3] == ["example.com", "_sip._udp.example.com", "_sip._tcp.example.com"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "hop"),
+    [
+        ("sip:example.com;transport=udp", Hop("udp", "192.0.2.3", 5060)),
+        ("sip:example.com;transport=tls", Hop("tls", "192.0.2.9", 5061)),
+        ("sips:example.com", Hop("tls", "192.0.2.9", 5061)),
+        ("sip:server1.example.com:5080", Hop("udp", "192.0.2.1", 5080)),
+    ],
+)
+def test_naptr_is_not_asked_where_the_transport_is_known(uri: str, hop: Hop) -> None:
+    dns = example()
+    assert hops(dns.resolver(), uri) == [hop]
+    assert "example.com" not in dns.asked
+
+
+def test_while_dns_is_silent_the_last_naptr_holds() -> None:
+    dns = example()
+    resolver = dns.resolver()
+    before = hops(resolver, "sip:example.com")
+    dns.silent = True
+    assert hops(resolver, "sip:example.com") == before
+
+
+# --- the records on the wire ----------------------------------------------------------------------
+
+ZONE = """
+example.com. 60 IN NAPTR 90 50 "s" "SIP+D2U" "" _sip._udp.example.com.
+example.com. 60 IN NAPTR 50 50 "s" "SIPS+D2T" "" _sips._tcp.example.com.
+example.com. 60 IN NAPTR 10 50 "u" "E2U+sip" "!^.*$!sip:info@example.com!" .
+_sip._udp.example.com. 60 IN SRV 10 60 5070 main.example.com.
+"""
+
+
+class NameServer(asyncio.DatagramProtocol):
+    """Answers over UDP from ZONE; NXDOMAIN for what is not in it, `broken.example.com` aside."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.DatagramTransport | None = None
+        self._zone = dns.zone.from_text(ZONE, "example.com.", check_origin=False, relativize=False)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+        query = dns.message.from_wire(data)
+        answer = dns.message.make_response(query)
+        (question,) = query.question
+        found = self._zone.get_rrset(question.name, question.rdtype)
+        if question.name.to_text() == "broken.example.com.":
+            answer.set_rcode(dns.rcode.SERVFAIL)
+        elif found is not None:
+            answer.answer.append(found)
+        elif self._zone.get_node(question.name) is None:
+            answer.set_rcode(dns.rcode.NXDOMAIN)
+        assert self._transport is not None
+        self._transport.sendto(answer.to_wire(), address)
+
+
+def test_records_are_read_from_a_name_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(NameServer, ("127.0.0.1", 0))
+        resolver = dns.asyncresolver.Resolver(configure=False)
+        resolver.nameservers = ["127.0.0.1"]
+        resolver.port = transport.get_extra_info("sockname")[1]
+        monkeypatch.setattr(dns.asyncresolver, "Resolver", lambda: resolver)
+        assert sorted(await query_pointers("example.com")) == [
+            (50, 50, "s", "SIPS+D2T", "_sips._tcp.example.com"),
+            (90, 50, "s", "SIP+D2U", "_sip._udp.example.com"),
+        ]
+        assert await query_services("_sip._udp.example.com") == [(10, 60, "main.example.com", 5070)]
+        assert await query_services("example.com") == []
+        assert await query_pointers("nobody.example.com") == []
+        with pytest.raises(LookupFailed):
+            await query_pointers("broken.example.com")
+        transport.close()
+
+    asyncio.run(main())
