@@ -28,6 +28,7 @@ from collections.abc import Iterator
 from sipmail.config.model import OAuth, Smtp
 from sipmail.errors import DeliveryError
 from sipmail.mail.deliver import Envelope, Outcome, one_line, same_for_all
+from sipmail.mail.login import log_in
 from sipmail.mail.oauth import Tokens, xoauth2
 
 log = logging.getLogger(__name__)
@@ -233,7 +234,7 @@ class SmtpDelivery:
                 raise _Refused(Outcome(False, True, self._answer(code, text), server=True))
             server.ehlo_or_helo_if_needed()
         if settings.username is not None and settings.password is not None:
-            server.login(settings.username, settings.password.get_secret_value())
+            log_in(server, settings.username, settings.password.get_secret_value())
         elif settings.username is not None and self._tokens is not None:
             self._login(server, settings.username, self._tokens)
 
