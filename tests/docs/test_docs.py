@@ -4,10 +4,12 @@ those of the program, and the reference of the configuration is that of its mode
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,11 @@ import yaml
 
 from sipmail.cli import app
 from sipmail.config.loader import load
+from sipmail.config.templates import VARIABLES, check, environment
+from sipmail.mail import hooks
+from sipmail.mail.own_words import variables
+from sipmail.mail.view import view
+from tests.mail import post
 from tests.support.agent import configuration, merged
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,9 +115,52 @@ def test_pieces_of_configuration_load(path: Path, tmp_path: Path) -> None:
         for sound in re.findall(r"greetings/\S+\.wav", piece):
             (tmp_path / sound).parent.mkdir(exist_ok=True)
             (tmp_path / sound).touch()
+        for text in re.findall(r"[\w-]+\.(?:csv|txt|html)\b", piece):
+            (tmp_path / text).write_text("{{ who }}")
         file = tmp_path / "sipmail.yaml"
         file.write_text(yaml.safe_dump(merged(base, written), allow_unicode=True))
         load(file)
+
+
+# E-mails and what else is told of a message
+
+EMAIL = ROOT / "docs" / "email.md"
+
+
+def test_all_that_templates_may_name_is_listed() -> None:
+    listed = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", EMAIL.read_text(), re.MULTILINE))
+    assert listed == VARIABLES
+
+
+def test_the_template_shown_can_be_filled_in() -> None:
+    (shown,) = blocks(EMAIL, "jinja")
+    check(shown)
+    said = view(post.MESSAGE, post.mailbox(), post.CONFIG, post.MP3, post.READERS)
+    filled = environment(html=False).from_string(shown).render(variables(said, "", said.subject))
+    assert filled.splitlines()[0].startswith("Katarzyna Wiśniewska, +48 600 123 456, called +48 22")
+    assert said.file_name in filled
+
+
+def test_a_hook_is_told_what_is_shown() -> None:
+    (shown,) = blocks(EMAIL, "json")
+    example = json.loads(shown)
+    facts = hooks.facts(post.MESSAGE, post.mailbox(), post.MP3)
+    assert list(example) == list(facts)
+    for key in ("caller", "recording"):
+        assert list(example[key]) == list(facts[key])  # type: ignore[call-overload]
+
+
+def test_the_signature_is_checked_as_shown() -> None:
+    (shown,) = blocks(EMAIL, "python")
+    known: dict[str, Any] = {}
+    exec(shown, known)
+    now, body = str(int(time.time())), b'{"event": "message"}'
+    signature = hooks.signature("secret", now, body)
+    assert known["genuine"]("secret", now, body, signature)
+    assert not known["genuine"]("secret", now, body + b" ", signature)
+    assert not known["genuine"]("other", now, body, signature)
+    old = str(int(time.time()) - 600)
+    assert not known["genuine"]("secret", old, body, hooks.signature("secret", old, body))
 
 
 # Log lines
