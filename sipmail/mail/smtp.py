@@ -20,6 +20,7 @@ import base64
 import contextlib
 import functools
 import logging
+import re
 import smtplib
 import socket
 import ssl
@@ -43,7 +44,7 @@ _LAST_ANSWER = 20
 """How many times longer than for another answer the one to the data is waited for: whoever gives
 up too early sends twice. With the usual timeout that is what RFC 5321, 4.5.3.2.6 wants."""
 _LEAST_MASKED = 4
-"""A shorter password, in characters, is not worth a garbled answer."""
+"""Characters; what is shorter is part of too many words and numbers to be masked everywhere."""
 
 
 class _Refused(Exception):
@@ -61,6 +62,7 @@ class SmtpDelivery:
         self._settings = settings
         self._server: smtplib.SMTP | None = None
         self._secrets = _secrets(settings)
+        self._short = _short(settings)
         self._tokens = None if settings.oauth is None else _tokens(settings.oauth)
 
     def send(self, envelope: Envelope) -> dict[str, Outcome]:
@@ -79,7 +81,7 @@ class SmtpDelivery:
             return same_for_all(envelope, refusal.outcome)
         except smtplib.SMTPResponseException as error:
             self._drop()
-            return same_for_all(envelope, self._trouble(error.smtp_code, error.smtp_error))
+            return same_for_all(envelope, self._trouble(error))
         except (OSError, smtplib.SMTPException, UnicodeError) as error:
             self._drop()
             return same_for_all(envelope, Outcome(False, True, self._describe(error), server=True))
@@ -92,7 +94,7 @@ class SmtpDelivery:
         except _Refused as refusal:
             return refusal.outcome
         except smtplib.SMTPResponseException as error:
-            return self._trouble(error.smtp_code, error.smtp_error)
+            return self._trouble(error)
         except (OSError, smtplib.SMTPException, UnicodeError) as error:
             return Outcome(False, True, self._describe(error), server=True)
         finally:
@@ -279,8 +281,11 @@ class SmtpDelivery:
             return Outcome(True, False, answer)
         return Outcome(False, not 500 <= code < 600, answer, server=code == _CLOSING)
 
-    def _trouble(self, code: int, text: bytes | str) -> Outcome:
-        return Outcome(False, True, self._answer(code, _bytes(text)), server=True)
+    def _trouble(self, error: smtplib.SMTPResponseException) -> Outcome:
+        text = _bytes(error.smtp_error)
+        if self._short is not None and isinstance(error, smtplib.SMTPAuthenticationError):
+            text = self._short.sub(lambda found: b"***" if found[1] else found[0], text)
+        return Outcome(False, True, self._answer(error.smtp_code, text), server=True)
 
     def _answer(self, code: int, text: bytes) -> str:
         return self._without_secrets(f"{code} {one_line(text)}" if code > 0 else one_line(text))
@@ -337,11 +342,21 @@ def _secrets(settings: Smtp) -> tuple[str, ...]:
     return tuple(_forms(settings.username or "", settings.password.get_secret_value()))
 
 
+def _short(settings: Smtp) -> re.Pattern[bytes] | None:
+    """Finds, as its first group, a password of a few characters, or its base64, in an answer to
+    AUTH: as a word of its own, and not in the status codes of RFC 3463."""
+    password = "" if settings.password is None else settings.password.get_secret_value()
+    if not 0 < len(password) < _LEAST_MASKED:
+        return None
+    plain = password.encode()
+    words = b"|".join(map(re.escape, (plain, base64.b64encode(plain))))
+    return re.compile(rb"\b[245]\.\d{1,3}\.\d{1,3}\b|(?<!\w)(" + words + rb")(?!\w)")
+
+
 def _forms(username: str, password: str) -> Iterator[str]:
     """The password as AUTH sends it (PLAIN, LOGIN) and as it is: a server may quote it back.
 
-    One of a few characters is part of ordinary words and numbers, and masking it would leave
-    nothing to read of the answer; and its base64 is part of other base64.
+    Of one of a few characters only the first, which holds the user name, too: see `_short`.
     """
     if not password:
         return

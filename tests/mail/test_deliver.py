@@ -293,14 +293,31 @@ def test_a_server_that_quotes_the_password_is_cut_short(
     assert delivery.send(envelope(ANNA))[ANNA].answer == "535 no: *** is ***"
 
 
-@pytest.mark.parametrize("password", ["5", "no", "abc"])
+@pytest.mark.parametrize(
+    ("password", "answer", "shown"),
+    [
+        ("5", "535-5.7.8 no\r\n535 5.7.8 5555 is not 5", "535 5.7.8 no 5.7.8 5555 is not ***"),
+        ("no", "535 nothing like no, not now", "535 nothing like ***, not now"),
+        ("abc", "535 YWJj is abc.", "535 *** is ***."),
+        ("ż", "535 żar: ż", "535 żar: ***"),
+    ],
+)
 def test_a_password_of_a_few_characters_garbles_no_answer(
-    scripted: MakeScripted, deliver: Deliver, password: str
+    scripted: MakeScripted, deliver: Deliver, password: str, answer: str, shown: str
 ) -> None:
     hello: Script = [(None, "220 x"), ("EHLO", "250-x\r\n250 AUTH PLAIN")]
-    server = scripted([*hello, ("AUTH", "535 5.7.8 no abc")])
+    server = scripted([*hello, ("AUTH", answer)])
     delivery = deliver(server, username="v", password=SecretStr(password))
-    assert delivery.send(envelope(ANNA))[ANNA].answer == "535 5.7.8 no abc"
+    assert delivery.send(envelope(ANNA))[ANNA].answer == shown
+
+
+def test_a_password_of_a_few_characters_is_not_looked_for_where_it_cannot_stand(
+    scripted: MakeScripted, deliver: Deliver
+) -> None:
+    hello: Script = [(None, "220 x"), ("EHLO", "250-x\r\n250 AUTH PLAIN"), ("AUTH", "235 ok")]
+    server = scripted([*hello, ("MAIL", "250 ok"), ("RCPT", "550 no such user"), ("RSET", "250 k")])
+    delivery = deliver(server, username="v", password=SecretStr("no"))
+    assert delivery.send(envelope(ANNA))[ANNA].answer == "550 no such user"
 
 
 def test_a_certificate_of_somebody_else_is_refused(
