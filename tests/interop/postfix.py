@@ -6,6 +6,7 @@ the system's Postfix but the programs. They change their user, so it has to be r
 
 from __future__ import annotations
 
+import os
 import pwd
 import shutil
 import socket
@@ -15,6 +16,7 @@ import threading
 import time
 from pathlib import Path
 
+from tests.conftest import require_program
 from tests.support.patience import PATIENCE
 from tests.support.ports import free_port
 
@@ -59,6 +61,12 @@ anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 """
+
+
+def require_postfix() -> str:
+    """The program; without it, or without being root, the test is skipped (in CI: failed)."""
+    program = require_program("postfix")
+    return program if os.geteuid() == 0 else require_program("postfix, to be run by root")
 
 
 class Postfix:

@@ -25,7 +25,7 @@ from sipmail.mail.smtp import SmtpDelivery
 from sipmail.spool.message import Caller, Kind
 from tests.audio.sounds import spoken
 from tests.conftest import require_program
-from tests.interop.postfix import Postfix
+from tests.interop.postfix import Postfix, require_postfix
 from tests.mail.post import CONFIG, MESSAGE, PNG, called_by, html_of, read, text_of, written
 from tests.mail.test_golden import NOTICE
 from tests.support.smtp import SmtpServer
@@ -141,7 +141,7 @@ def relay() -> Iterator[SmtpServer]:
 
 @pytest.fixture(scope="module")
 def postfix(relay: SmtpServer) -> Iterator[Postfix]:
-    server = Postfix(require_program("postfix"), relay.port)
+    server = Postfix(require_postfix(), relay.port)
     yield server
     server.stop()
     print(f"--- log of Postfix\n{server.log()}")

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from sipmail.audio.encode import FORMATS
-from tests.conftest import require_program
 from tests.e2e.conftest import (
     LONG,
     PLAIN,
@@ -25,7 +24,7 @@ from tests.e2e.conftest import (
     write_greeting,
 )
 from tests.e2e.telephone import message, noise, opening, wait_recording
-from tests.interop.postfix import Postfix
+from tests.interop.postfix import Postfix, require_postfix
 from tests.interop.test_mail_way import body, leaf, parsed
 from tests.support.agent import Agent, configuration
 from tests.support.caller import Caller
@@ -63,7 +62,7 @@ class Office:
 @pytest.fixture(scope="module")
 def postfix() -> Iterator[tuple[Postfix, SmtpServer]]:
     """A Postfix, and the server that it relays to."""
-    program = require_program("postfix")
+    program = require_postfix()
     smtp = SmtpServer().start()
     server = Postfix(program, smtp.port)
     yield server, smtp
