@@ -25,7 +25,7 @@ VARIABLES: Final[dict[str, str]] = {
     "mailbox_key": "the mailbox's key in the configuration",
     "called": "the number that was called",
     "called_name": "the name that the phone system gave with it, or nothing",
-    "reason": "why the call came, in words",
+    "reason": "why the call came, in words, or nothing",
     "date": "day, date and time in words",
     "day": "day of the week and time",
     "time": "the time: 14:30",
