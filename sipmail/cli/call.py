@@ -253,3 +253,5 @@ def call(
         linger=linger,
     )
     place(order, lambda event, details: typer.echo(sentence(event, details)))
+    if say is None and not dtmf:
+        typer.echo("said nothing: --say FILE plays a recording, for a message to come of it")

@@ -6,8 +6,9 @@ from its standard input and writes one JSON array a line to its standard output:
 details. Its parent gives it a deadline, since pyVoIP can wait for ever.
 
 What is done around pyVoIP 1.6.8, and why: a direct call needs no registration, but `start` insists
-on one; a refusal other than 404 and 503 is never noticed; Call-IDs repeat from run to run; audio is
-cut to 8 bits, sent on a clock that drifts, and there are no keys. The G.711 here is libsndfile's.
+on one; a refusal other than 404 and 503 is never noticed; its ACK and BYE don't pass proxies;
+Call-IDs repeat from run to run; audio is cut to 8 bits, sent on a clock that drifts, and there are
+no keys. The G.711 here is libsndfile's.
 """
 
 from __future__ import annotations
@@ -143,6 +144,46 @@ class Signalling(SIP.SIPClient):
         self.dialling = False
         self.refusal: Refused | None = None
         self.bye_answered = threading.Event()
+        self.route: list[str] = []
+
+    def gen_ack(self, request: SIP.SIPMessage) -> str:
+        """The ACK to a refusal as pyVoIP makes it; that to a 2xx by RFC 3261, 13.2.2.4."""
+        if not 200 <= int(request.status) < 300:
+            return str(super().gen_ack(request))
+        headers = request.headers
+        sender, callee = headers["From"], headers["To"]
+        # The proxies on the way, nearest first: RFC 3261, 12.1.2. pyVoIP keeps only one of them.
+        text = request.raw.partition(b"\r\n\r\n")[0].decode("utf-8", "replace")
+        fields = (line.partition(":") for line in text.split("\r\n")[1:])
+        recorded = [
+            route
+            for name, _, value in fields
+            if name.strip().lower() == "record-route"
+            for route in value.strip().split(",")
+        ]
+        self.route = [f"Route: {route.strip()}" for route in reversed(recorded)]
+        target = headers["Contact"].partition("<")[2].partition(">")[0] or headers["Contact"]
+        lines = [
+            f"ACK {target} SIP/2.0",
+            self._via(),
+            *self.route,
+            "Max-Forwards: 70",
+            f"From: {sender['raw']};tag={sender['tag']}",
+            f"To: {callee['raw']};tag={callee['tag']}",
+            f"Call-ID: {headers['Call-ID']}",
+            f"CSeq: {headers['CSeq']['check']} ACK",
+            "Content-Length: 0",
+        ]
+        return "\r\n".join([*lines, "", ""])
+
+    def gen_bye(self, request: SIP.SIPMessage) -> str:
+        """pyVoIP's BYE, as a transaction of its own and by the way that the call took."""
+        lines = [line for line in super().gen_bye(request).split("\r\n") if line[:4] != "Via:"]
+        return "\r\n".join([lines[0], self._via(), *self.route, *lines[1:]])
+
+    def _via(self) -> str:
+        branch = f"z9hG4bK{secrets.token_hex(12)}"
+        return f"Via: SIP/2.0/UDP {self.myIP}:{self.myPort};branch={branch};rport"
 
     def register(self) -> bool:
         return super().register() if self.registers else True

@@ -180,6 +180,34 @@ def test_pyvoip_calls_directly_and_leaves_a_message(
     assert len(read_wav((tmp_path / "heard.wav").read_bytes())) > 0.5 * 8000
 
 
+def test_pyvoip_calls_through_a_pbx_that_stays_in_the_way(
+    agent: StartAgent,
+    pbx: Callable[..., Kamailio],
+    smtp_server: SmtpServer,
+    sound: Callable[..., Sound],
+    greeting: Path,
+) -> None:
+    """Its ACK and BYE take the recorded route: without the ACK, the call would be heard no more."""
+    server = pbx()
+    started = registered(agent, server, smtp_server, greeting, "PCMU")
+    spoken = sound("PCMU")
+    host, port = server.address
+    order = replace(
+        order_for(f"sip:202@{host}:{port}"),
+        username="+48600555666",
+        say=str(spoken.wav),
+        codecs=(PAYLOAD_TYPES["PCMU"],),
+        linger=0.5,
+    )
+    place(order, lambda event, details: None)
+    (mail,) = smtp_server.wait(1)
+    body = mail.message.get_body(("plain",))
+    assert body is not None
+    assert WHY["202"] in body.get_content()
+    check_sound(mail, spoken)
+    assert started.stop() == 0
+
+
 def test_pyvoip_ends_its_message_with_a_key(
     agent: StartAgent, smtp_server: SmtpServer, sound: Callable[..., Sound], greeting: Path
 ) -> None:
