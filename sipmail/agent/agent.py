@@ -360,7 +360,8 @@ class Agent:
         await asyncio.wait({quiet, hurry}, timeout=grace, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
         if not quiet.done():
-            log.warning("ending %d calls, keeping what was recorded", len(self.switchboard.calls))
+            calls = len(self.switchboard.calls)
+            log.warning("ending what is in progress (calls: %d), keeping what was recorded", calls)
             self.switchboard.end_all("sipmail stops")
             await quiet
         with contextlib.suppress(TimeoutError):

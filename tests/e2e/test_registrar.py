@@ -25,6 +25,7 @@ from tests.e2e.telephone import (
 from tests.e2e.test_signals import trunk
 from tests.support.agent import Agent
 from tests.support.caller import Caller
+from tests.support.ports import free_port
 from tests.support.registrar import Registrar
 from tests.support.smtp import SmtpServer
 
@@ -148,6 +149,26 @@ def test_a_wrong_password_is_told_and_never_logged(
     assert registrar.registrations == []
     assert registrar.refused == 2, "one answer to the challenge, and no guessing"
     assert "sesame" not in running.log()
+
+
+@pytest.mark.parametrize("http", [False, True], ids=["alone", "with http"])
+def test_a_stop_ends_once_the_registrar_has_answered(
+    agent: StartAgent,
+    registrar: Registrar,
+    smtp_server: SmtpServer,
+    tmp_path: Path,
+    http: bool,
+) -> None:
+    sections = registering(tmp_path, registrar)
+    if http:
+        sections["http"] = f"127.0.0.1:{free_port(socket.SOCK_STREAM)}"
+    running = agent(smtp=smtp_server, **sections)
+    running.wait_log("trunk pbx: registered")
+    assert running.stop(20) == 0
+    last = registrar.registrations[-1]
+    assert last.expires == 0
+    # It takes 0.3 s; what waited for a poll or a timer took 4 to 5.
+    assert time.monotonic() - last.at < 2.5
 
 
 def test_a_stop_with_a_registrar_that_is_away_does_not_wait_for_long(
