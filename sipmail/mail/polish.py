@@ -60,7 +60,7 @@ class Polish(Wording):
     call = "Zadzwoń"
     call_back = "Oddzwonię"
     call_back_hint = (
-        "„Oddzwonię” przygotuje list do wszystkich odbiorców z informacją, że zajmiesz się tą "
+        "„Oddzwonię” przygotuje e-mail do wszystkich odbiorców z informacją, że zajmiesz się tą "
         "rozmową."
     )
     answer_all = "Oddzwaniasz? Odpowiedz wszystkim, aby inni o tym wiedzieli."
@@ -96,7 +96,7 @@ class Polish(Wording):
 
     def date(self, when: datetime) -> str:
         return (
-            f"{_DAYS[when.weekday()]}, {when.day} {_MONTHS[when.month - 1]} {when.year}, "
+            f"{_DAYS[when.weekday()]}, {when.day} {_MONTHS[when.month - 1]} {when.year} r., "
             f"{when:%H:%M}"
         )
 

@@ -222,7 +222,7 @@ def test_the_text_says_it_all() -> None:
         "Skrzynka:      Poczta – sprzedaż\n"
         "Wybrany numer: +48 22 123 45 67\n"
         "Powód:         nikt nie odebrał\n"
-        "Kiedy:         poniedziałek, 23 listopada 2026, 14:30 (UTC+01:00)\n"
+        "Kiedy:         poniedziałek, 23 listopada 2026 r., 14:30 (UTC+01:00)\n"
         "Długość:       42 sekundy\n"
         "\n"
         "Nagranie jest w załączniku:\n"
@@ -242,7 +242,7 @@ def test_the_text_says_it_all() -> None:
         "Poczta – sprzedaż",
         "+48 22 123 45 67",
         "nikt nie odebrał",
-        "poniedziałek, 23 listopada 2026, 14:30",
+        "poniedziałek, 23 listopada 2026 r., 14:30",
         "UTC+01:00",
         "42 sekundy",
         "0:42",
@@ -341,7 +341,7 @@ def test_i_call_back_writes_to_everybody() -> None:
     assert query["subject"] == ["Oddzwonię: Katarzyna Wiśniewska, +48600123456 · Poczta – sprzedaż"]
     assert query["body"] == [
         "Oddzwonię w sprawie połączenia: Katarzyna Wiśniewska, +48600123456, "
-        "poniedziałek, 23 listopada 2026, 14:30."
+        "poniedziałek, 23 listopada 2026 r., 14:30."
     ]
 
 
@@ -459,7 +459,7 @@ def test_composing_costs_little_more_than_base64_itself() -> None:
 def test_a_day_that_is_another_one_here() -> None:
     message = replace(MESSAGE, received=datetime(2026, 12, 31, 23, 30, tzinfo=UTC))
     found = read(written(message))
-    assert "piątek, 1 stycznia 2027, 00:30" in text_of(found)
+    assert "piątek, 1 stycznia 2027 r., 00:30" in text_of(found)
     assert next(found.iter_attachments()).get_filename() == "2027-01-01_00-30-00_+48600123456.mp3"
 
 

@@ -87,11 +87,11 @@ def test_short_lengths(seconds: float, player: str, signs: str) -> None:
 
 def test_dates() -> None:
     when = datetime(2026, 11, 23, 14, 30, 12, tzinfo=WARSAW)
-    assert POLISH.date(when) == "poniedziałek, 23 listopada 2026, 14:30"
+    assert POLISH.date(when) == "poniedziałek, 23 listopada 2026 r., 14:30"
     assert ENGLISH.date(when) == "Monday, 23 November 2026, 14:30"
     assert POLISH.day(when) == "poniedziałek, 14:30"
     assert POLISH.date(when.replace(month=2, day=1, hour=7, minute=5)) == (
-        "niedziela, 1 lutego 2026, 07:05"
+        "niedziela, 1 lutego 2026 r., 07:05"
     )
 
 
