@@ -46,12 +46,17 @@ AllOption = Annotated[
 
 @app.callback(invoke_without_command=True)
 def _messages(
-    context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False
+    context: typer.Context,
+    everything: AllOption = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     context.obj = config
     hand_on_json(context, as_json)
     if context.invoked_subcommand is None:
-        list_messages(context, config=config, as_json=as_json)
+        list_messages(context, everything=everything, config=config, as_json=as_json)
+    elif everything:
+        fail("--all belongs to the list: write sipmail messages list --all", WRONG_USE)
 
 
 @app.command("list", epilog="Example: sipmail messages list --last 10 --json")

@@ -113,10 +113,14 @@ def test_dropped_messages_and_notices_are_shown_only_when_asked_for(
     notice = keep(spool, kind=Kind.NOTICE)
     (facts,) = json.loads(sipmail("messages", "list", "--json").out)
     assert facts["id"] == delivered.id
-    everything = json.loads(sipmail("messages", "list", "--all", "--json").out)
-    assert {one["id"] for one in everything} == {delivered.id, dropped.id, notice.id}
+    for words in (("messages", "list", "--all"), ("messages", "--all")):
+        everything = json.loads(sipmail(*words, "--json").out)
+        assert {one["id"] for one in everything} == {delivered.id, dropped.id, notice.id}
     (facts,) = json.loads(sipmail("messages", "--json").out)
     assert facts["id"] == delivered.id
+    wrong = sipmail("messages", "--all", "show", delivered.id)
+    assert wrong.status == 2
+    assert "messages list --all" in wrong.err
 
 
 def test_a_name_is_no_command_for_the_terminal(spool: Spool, sipmail: Sipmail) -> None:
