@@ -17,6 +17,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from sipmail.agent import greetings
 from sipmail.agent.adopter import adopter
 from sipmail.agent.identity import load_secret
 from sipmail.agent.keeper import Keeper
+from sipmail.agent.latest import latest_messages
 from sipmail.agent.prompts import prepare_all, sweep
 from sipmail.agent.reception import Reception
 from sipmail.agent.resources import raise_file_limit
@@ -153,7 +155,10 @@ class Agent:
         await self._control.start()
         if self.config.http is not None:
             self._web = StatusServer(
-                self.config.http.host, self.config.http.port, self._snapshot_for_thread()
+                self.config.http.host,
+                self.config.http.port,
+                self._snapshot_for_thread(),
+                partial(latest_messages, self.spool),
             )
             self._web.start()
         self._secret = await self.store.run(load_secret, self.spool.root)

@@ -21,6 +21,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from sipmail.agent.latest import MessageLine
 from sipmail.agent.status import Snapshot
 from sipmail.errors import SipmailError
 
@@ -40,8 +41,14 @@ _HEADERS = [
 class StatusServer:
     """Serves what `snapshot()` says; it is called in the server's threads."""
 
-    def __init__(self, host: str, port: int, snapshot: Callable[[], Snapshot]) -> None:
-        self._pages = Pages(snapshot)
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        snapshot: Callable[[], Snapshot],
+        latest: Callable[[], tuple[MessageLine, ...]] = tuple,
+    ) -> None:
+        self._pages = Pages(snapshot, latest)
         try:
             self._server = make_server(
                 host,
@@ -75,8 +82,13 @@ class StatusServer:
 class Pages:
     """The WSGI application."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot]) -> None:
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot],
+        latest: Callable[[], tuple[MessageLine, ...]] = tuple,
+    ) -> None:
         self._snapshot = snapshot
+        self._latest = latest
         self._registry = CollectorRegistry()
         self._registry.register(_Metrics(snapshot))
         environment = Environment(
@@ -105,7 +117,7 @@ class Pages:
         if path == "/":
             snapshot = self._snapshot()
             now = datetime.now(snapshot.started.tzinfo)
-            page = self._page.render(status=snapshot, now=now)
+            page = self._page.render(status=snapshot, latest=self._latest(), now=now)
             return "200 OK", "text/html; charset=utf-8", page.encode()
         return "404 Not Found", "text/plain", b"try /, /healthz or /metrics\n"
 
