@@ -20,7 +20,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from sipmail.config import tree
-from sipmail.config.syntax import explain
+from sipmail.config.syntax import TOO_DEEP, explain
 from sipmail.errors import Problem
 
 try:
@@ -91,7 +91,7 @@ class _Reader:
             self._wrong(place, (), explain(error, self._lines))
             return None
         except RecursionError:
-            self._wrong(start, (), "the file is nested too deeply: take levels out")
+            self._wrong(start, (), TOO_DEEP)
             return None
         return root
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import yaml
 
+TOO_DEEP = "the file is nested too deeply: take levels out"
+
 # What PyYAML says, and what helps: the first that is found in its sentence.
 _HINTS = (
     ("contains itself", "an alias contains itself: write the value instead of the alias"),
@@ -39,6 +41,7 @@ _HINTS = (
         "the indentation fits no line above: align it with the list there",
     ),
     ("end of stream", "a quote or bracket is not closed: close it"),
+    ("nesting depth", TOO_DEEP),
     ("unknown escape", "\\ begins an escape in double quotes: write \\\\ or use single quotes"),
 )
 
