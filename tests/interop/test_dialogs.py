@@ -75,6 +75,8 @@ def answered_with(*has: str, headers: tuple[str, ...] = (), body: str = OFFER) -
 
 T38 = sdp("m=image [media_port] udptl t38", "a=T38FaxVersion:0", "a=T38MaxBitRate:14400", version=2)
 
+ELSEWHERE = 'Reason: SIP;cause=200;text="Call completed elsewhere"'
+
 # Name, mailbox, steps.
 CALLS: dict[str, tuple[str, tuple[str, ...]]] = {
     "a call": ("201", (*ANSWERED, *goodbye(2))),
@@ -115,6 +117,14 @@ CALLS: dict[str, tuple[str, tuple[str, ...]]] = {
             *reinvite(4, sdp(version=4), "a=sendrecv", "o=sipmail [0-9]* 4 "),
             *reinvite(5, sdp(version=5, host="0.0.0.0"), "m=audio [1-9]"),
             *goodbye(6),
+        ),
+    ),
+    "a new address for the sound": (
+        "201",
+        (
+            *ANSWERED,
+            *reinvite(2, sdp(version=2, host="127.0.0.2"), "m=audio [1-9]", "a=sendrecv"),
+            *goodbye(3),
         ),
     ),
     "a codec change": (
@@ -214,6 +224,18 @@ CALLS: dict[str, tuple[str, tuple[str, ...]]] = {
             expect(200, has=["CSeq: 1 CANCEL"]),
             expect(487, has=["CSeq: 1 INVITE"]),
             send("ACK", branch="z9hG4bK[call_id]c"),
+        ),
+    ),
+    "a cancel for a call that was answered elsewhere": (
+        "203",
+        (
+            send("INVITE", body=OFFER, branch="z9hG4bK[call_id]e"),
+            maybe(100),
+            expect(180),
+            send("CANCEL", headers=[ELSEWHERE], inside=False, branch="z9hG4bK[call_id]e"),
+            expect(200, has=["CSeq: 1 CANCEL"]),
+            expect(487, has=["CSeq: 1 INVITE"]),
+            send("ACK", branch="z9hG4bK[call_id]e"),
         ),
     ),
     "a BYE that overtakes the ACK": (
