@@ -136,7 +136,7 @@ class SmtpServer:
         if self._server is not None:
             self._server.close()
             for transport in list(self._transports):
-                if isinstance(transport, asyncio.Transport):
+                if isinstance(transport, asyncio.Transport) and not transport.is_closing():
                     transport.abort()
             self._server = None
             await asyncio.sleep(0)
