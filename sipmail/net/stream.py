@@ -117,7 +117,10 @@ class Connection(asyncio.Protocol):
         self.close()
 
     def close(self) -> None:
-        if self._transport is not None:
+        if self._patience is not None:
+            self._patience.cancel()
+        # A TLS transport of Python 3.11.2 that is closed twice cannot be aborted any more.
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
 
     def abort(self) -> None:
