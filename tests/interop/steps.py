@@ -54,6 +54,7 @@ def send(
     inside: bool | None = None,
     branch: str = "[branch]",
     contact: str = CONTACT,
+    hops: int = 70,
 ) -> str:
     """One request, repeated until it is answered; `inside` the dialog unless it is the first
     INVITE (CSeq 1) or said otherwise.
@@ -69,7 +70,7 @@ def send(
         "Call-ID: [call_id]",
         f"CSeq: {number} {method}",
         f"Contact: {contact}",
-        "Max-Forwards: 70",
+        f"Max-Forwards: {hops}",
         *headers,
     ]
     if body:

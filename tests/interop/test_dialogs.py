@@ -80,6 +80,13 @@ ELSEWHERE = 'Reason: SIP;cause=200;text="Call completed elsewhere"'
 # Name, mailbox, steps.
 CALLS: dict[str, tuple[str, tuple[str, ...]]] = {
     "a call": ("201", (*ANSWERED, *goodbye(2))),
+    "a call that may go no further": (
+        "201",
+        (
+            *(send("INVITE", body=OFFER, hops=0), maybe(100), expect(200), send("ACK", hops=0)),
+            *goodbye(2),
+        ),
+    ),
     "a loose route": (
         "201",
         (
