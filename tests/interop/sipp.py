@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from tests.support.ports import free_port
+from tests.support.ports import free_port, free_range
 
 _NAMES = {0: "PCMU", 8: "PCMA"}
 
@@ -120,6 +120,8 @@ def leave_message(
             str(free_port()),
             "-mi",
             "127.0.0.1",
+            "-mp",
+            str(free_range(4)[0]),
             "-timeout",
             f"{round(listen + talk + 30)}s",
             "-timeout_error",

@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import StartAgent
 from tests.interop.steps import answer, expect_request, write
 from tests.support.patience import PATIENCE
-from tests.support.ports import free_port
+from tests.support.ports import free_port, free_range
 
 pytestmark = pytest.mark.interop
 
@@ -46,11 +46,13 @@ def test_a_registrar_that_refuses_in_every_way_before_it_agrees(
     agent: StartAgent, program: Callable[[str], str], tmp_path: Path
 ) -> None:
     port, trace = free_port(), tmp_path / "messages.log"
+    media, _ = free_range(4)  # SIPp takes them even where nobody speaks
     write(tmp_path / "registrar.xml", "registrar", STEPS)
     registrar = subprocess.Popen(
         [
             *(program("sipp"), "-sf", tmp_path / "registrar.xml", "-t", "u1"),
-            *("-i", "127.0.0.1", "-p", str(port), "-m", "1", "-nostdin"),
+            *("-i", "127.0.0.1", "-p", str(port), "-mp", str(media)),
+            *("-m", "1", "-nostdin"),
             *("-recv_timeout", f"{PATIENCE * 1000:.0f}", "-timeout", f"{PATIENCE:.0f}s"),
             *("-timeout_error", "-trace_msg", "-message_file", trace),
         ],

@@ -13,7 +13,8 @@ import itertools
 import os
 import socket
 
-_LOWEST_SINGLE, _LOWEST, _HIGHEST = 6_000, 12_000, 32_000
+# From 6000 on is where SIPp looks for media ports, unless it is told others.
+_LOWEST_SINGLE, _LOWEST, _HIGHEST = 6_200, 12_000, 32_000
 _SINGLES = _LOWEST - _LOWEST_SINGLE
 _BLOCK = 10
 _BLOCKS = (_HIGHEST - _LOWEST) // _BLOCK
