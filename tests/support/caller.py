@@ -121,7 +121,11 @@ class Caller:
 
     def send(self, text: str, to: tuple[str, int] | None = None) -> None:
         self.trace.append("> " + text)
-        self.socket.sendto(text.encode("utf-8", "surrogateescape"), to or self.target)
+        try:
+            self.socket.sendto(text.encode("utf-8", "surrogateescape"), to or self.target)
+        except OSError:
+            if self._open:  # else it was closed while a thread had something to say
+                raise
 
     def _read(self) -> None:
         while self._open:

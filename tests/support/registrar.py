@@ -104,7 +104,11 @@ class Registrar:
             status, extra = self._decide(request)
             self._changed.notify_all()
         answer = response(request, status, extra, to_tag="registrar")
-        sock.sendto(answer.encode("utf-8", "surrogateescape"), request.source)
+        try:
+            sock.sendto(answer.encode("utf-8", "surrogateescape"), request.source)
+        except OSError:
+            if self._socket is sock:  # else it has gone away meanwhile
+                raise
 
     def _decide(self, request: Message) -> tuple[int, list[tuple[str, str]]]:
         if (status := self.intercept(request)) is not None:
