@@ -175,9 +175,8 @@ def _copy_file(source: Path, target: Path) -> None:
     with source.open("rb") as reader:
         fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
-            while piece := memoryview(reader.read(_PIECE)):
-                while piece:
-                    piece = piece[os.write(fd, piece) :]
+            while piece := reader.read(_PIECE):
+                disk.write_all(fd, piece)
             os.fsync(fd)
         finally:
             os.close(fd)
