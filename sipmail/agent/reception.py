@@ -141,7 +141,8 @@ class Reception:
     def _plan(
         self, mailbox: Mailbox, reason: Reason, now: datetime, choices: Mapping[str, Plan]
     ) -> Plan:
-        greeting = choose(mailbox, reason, now, self.config.country)
+        local = now.astimezone(mailbox.timezone)
+        greeting = choose(mailbox, reason, local, self.config.country)
         return make(mailbox, greeting, self.prompts.__getitem__, choices)
 
     def warm_up(self) -> None:
@@ -154,7 +155,7 @@ class Reception:
         caller(request, self.config.country)
         now = self._now().astimezone(self._zone)
         for mailbox in self.config.mailboxes.values():
-            choose(mailbox, Reason.UNKNOWN, now, self.config.country)
+            self._plan(mailbox, Reason.UNKNOWN, now, {})
 
     def renamed(self, request: Request) -> Caller | None:
         """Who speaks from now on, where a re-INVITE or UPDATE says so (an attended transfer)."""

@@ -62,12 +62,15 @@ def check(
             print(f"{warning} (warning)")
         trunks = ", ".join(loaded.sip.trunks)
         print(f"{loaded.path}: right. Trunks: {trunks}; mailboxes: {', '.join(loaded.mailboxes)}")
+        for key, operator in _operators(loaded).items():
+            print(f"mailbox {key}: the key 0 leads to the operator {operator}")
     steps = _online(loaded, quiet=as_json) if online else []
     if as_json:
         terminal.print_json(
             {
                 "problems": [],
                 "warnings": [str(warning) for warning in loaded.warnings],
+                "operators": _operators(loaded),
                 "steps": [
                     {
                         "what": step.what,
@@ -81,6 +84,11 @@ def check(
         )
     if any(step.verdict.value == "failed" for step in steps):
         raise typer.Exit(FAILED)
+
+
+def _operators(config: Config) -> dict[str, str]:
+    """Whom the key 0 leads to, by mailbox."""
+    return {key: box.operator for key, box in config.mailboxes.items() if box.operator is not None}
 
 
 def _online(config: Config, *, quiet: bool) -> list[Step]:

@@ -44,17 +44,16 @@ def explain(
         except ValueError:
             raise typer.BadParameter(f"{source} is no IP address", param_hint="--source") from None
     try:
-        when = datetime.now() if at is None else datetime.fromisoformat(at)
+        when = datetime.now(loaded.timezone) if at is None else datetime.fromisoformat(at)
     except ValueError:
         raise typer.BadParameter(
             f"{at} is no time: write it like 2026-11-23 17:30", param_hint="--at"
         ) from None
-    when = when.replace(tzinfo=loaded.timezone) if at and not when.tzinfo else when
     try:
         request = read_invite(_content(file))
     except SipmailError as error:
         fail(f"{'standard input' if file == '-' else file}: {error}", WRONG_USE)
-    for line in lines(request, loaded, when.astimezone(loaded.timezone), source):
+    for line in lines(request, loaded, when, source):
         print(line)
 
 

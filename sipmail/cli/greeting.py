@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -94,7 +94,7 @@ def list_greetings(
 
     settings = read_config(config or context.obj)
     settings = recorded(settings, settings.spool)
-    lines = list(_lines(settings, datetime.now(settings.timezone)))
+    lines = list(_lines(settings, datetime.now(UTC)))
     if as_json:
         terminal.print_json(
             [
@@ -212,7 +212,7 @@ def _place(config: Config, key: str, case: Case, until: str | None) -> _Place:
 # What is played
 
 
-def _lines(config: Config, now: datetime) -> Iterable[_Line]:
+def _lines(config: Config, moment: datetime) -> Iterable[_Line]:
     """Each mailbox, and its cases: as they are heard once a temporary greeting is over."""
     from sipmail.voicemail.greeting import choose
     from sipmail.voicemail.reason import Reason
@@ -224,6 +224,7 @@ def _lines(config: Config, now: datetime) -> Iterable[_Line]:
     }
     known: dict[Path, tuple[float | None, str]] = {}
     for mailbox in config.mailboxes.values():
+        now = moment.astimezone(mailbox.timezone)
         closed = _is_closed(mailbox, now, config.country)
         temporary = choose(mailbox, Reason.UNKNOWN, now, config.country).case == "temporary"
         usual = mailbox.model_copy(

@@ -28,6 +28,8 @@ _WRITE_ONE: Final = "write one like sipmail.example.yaml, or name another with -
 
 # Sections that may stand without a key: all of them may be commented out.
 _MAY_BE_EMPTY = ("defaults", "users", "rtp", "limits")
+# Keys of the file that a mailbox may set for itself.
+_FOR_ALL = ("language", "timezone")
 # Attributes of the model that are no keys of the file.
 _NO_KEYS = (
     ("path",),
@@ -163,13 +165,13 @@ def _without_empty(root: tree.Mapping) -> tree.Mapping:
 
 
 def _with_defaults(root: tree.Mapping) -> tree.Mapping:
-    """Every mailbox with what it does not set itself: from `defaults`, and the file's language."""
+    """Every mailbox with what it does not set itself: from `defaults`, and what the file says for
+    all of them."""
     mailboxes, defaults = root.entries.get("mailboxes"), root.get("defaults")
     if mailboxes is None or not isinstance(mailboxes.value, tree.Mapping):
         return root
-    base = tree.Mapping(root.place, root.path, {})
-    if language := root.entries.get("language"):
-        base = replace(base, entries={"language": language})
+    shared = {key: root.entries[key] for key in _FOR_ALL if key in root.entries}
+    base = tree.Mapping(root.place, root.path, shared)
     entries = dict(root.entries)
     if isinstance(defaults, tree.Mapping):
         base = tree.merge(base, _with_greeting(defaults))

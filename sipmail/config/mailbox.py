@@ -29,12 +29,14 @@ from sipmail.config.fields import (
     Template,
     TemplateFile,
     Text,
+    TimeZone,
     Until,
     Url,
     surroundings,
 )
 from sipmail.config.section import Section, file_or_section, without_default
 from sipmail.config.suggest import did_you_mean
+from sipmail.config.timezones import local_timezone
 from sipmail.config.values import Address
 
 
@@ -213,6 +215,11 @@ class Mailbox(Section):
     language: Language = Field(
         default="en",
         description="of prompts and e-mails, where it differs",
+        json_schema_extra=without_default,
+    )
+    timezone: TimeZone = Field(
+        default_factory=local_timezone,
+        description="of its opening hours, on-call hours and e-mails, where it differs",
         json_schema_extra=without_default,
     )
     greeting: Annotated[Greeting, BeforeValidator(_greeting)] = Field(

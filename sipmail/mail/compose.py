@@ -57,7 +57,7 @@ def composed(
 ) -> tuple[bytes, str]:
     """The e-mail, and what is wrong with the mailbox's own templates: then the built-in words are
     used."""
-    shown = view(message, mailbox, config, audio, recipients)
+    shown = view(message, mailbox, audio, recipients)
     wrong = ""
     picture = audio.waveform if audio is not None else None
     domain = _domain(config)

@@ -23,7 +23,7 @@ from sipmail.spool.message import Delivery, RecipientState, RecipientStatus
 
 def recipients(mailbox: Mailbox, config: Config, now: datetime) -> tuple[Address, ...]:
     """The addresses that a message for `mailbox` goes to at `now`, each once."""
-    local = now.astimezone(config.timezone)
+    local = now.astimezone(mailbox.timezone)
     on_call = [
         member.user
         for member in mailbox.users

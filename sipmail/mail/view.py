@@ -15,8 +15,9 @@ from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
-from sipmail.config.model import Config, Mailbox
+from sipmail.config.model import Mailbox
 from sipmail.config.numbers import country_name, display
 from sipmail.config.values import Address
 from sipmail.mail.wording import Wording, clock, wording
@@ -91,13 +92,12 @@ class View:
 def view(
     message: Message,
     mailbox: Mailbox,
-    config: Config,
     audio: Attachment | None,
     recipients: Sequence[Address],
 ) -> View:
     """What there is to say about a message or a missed call."""
     words = wording(mailbox.language)
-    received = message.received.astimezone(config.timezone)
+    received = message.received.astimezone(mailbox.timezone)
     number, name = caller(message)
     title = clean(mailbox.name, _LONGEST_TITLE)
     shown, country = _shown(number), country_name(number, words.code)
@@ -131,7 +131,7 @@ def view(
         "seconds": round(duration) if duration is not None else 0,
         "urgent": message.urgent,
         "missed": duration is None,
-        "repeats": _repeats(message, words, config),
+        "repeats": _repeats(message, words, mailbox.timezone),
         "remarks": remarks,
         "file_name": name_of_file,
         "call_link": link(number),
@@ -147,7 +147,7 @@ def view(
         length=clock(duration) if duration is not None else "",
         caller=_caller_rows(message, words, name, number, shown, country),
         facts=_facts(message, words, received, title, duration)
-        + _repeat_rows(message, words, config),
+        + _repeat_rows(message, words, mailbox.timezone),
         remarks=remarks,
         number=shown,
         country=country,
@@ -260,15 +260,15 @@ def _facts(
     return tuple(row for row in rows if row.value)
 
 
-def _repeats(message: Message, words: Wording, config: Config) -> tuple[str, ...]:
+def _repeats(message: Message, words: Wording, zone: ZoneInfo) -> tuple[str, ...]:
     """When the caller called, too, in words; only the time where that was on the same day."""
-    first = message.received.astimezone(config.timezone).date()
-    times = (when.astimezone(config.timezone) for when in message.repeats)
+    first = message.received.astimezone(zone).date()
+    times = (when.astimezone(zone) for when in message.repeats)
     return tuple(f"{one:%H:%M}" if one.date() == first else words.day(one) for one in times)
 
 
-def _repeat_rows(message: Message, words: Wording, config: Config) -> tuple[Row, ...]:
-    times = _repeats(message, words, config)
+def _repeat_rows(message: Message, words: Wording, zone: ZoneInfo) -> tuple[Row, ...]:
+    times = _repeats(message, words, zone)
     return (Row(words.also_called, "; ".join(times)),) if times else ()
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sipmail.config.model import Config, Trunk
+from sipmail.config.model import Config, Mailbox, Trunk
 from sipmail.errors import ProtocolError, SipmailError
 from sipmail.sip.message import Request, parse
 from sipmail.sip.nameaddr import NameAddr
@@ -21,7 +21,8 @@ from sipmail.sip.uri import SipUri, parse_uri
 from sipmail.spool.message import Caller
 from sipmail.voicemail.caller import decide, identities
 from sipmail.voicemail.display import clean
-from sipmail.voicemail.greeting import choose
+from sipmail.voicemail.greeting import Choice, choose
+from sipmail.voicemail.plan import offers_operator
 from sipmail.voicemail.routing import Directory, Match, Rule, candidates
 
 _LABEL = 10
@@ -38,9 +39,10 @@ class Guess:
 def explain(
     request: Request, config: Config, when: datetime, source: str | None = None
 ) -> tuple[str, ...]:
-    """What would become of `request` at `when` (an aware local time), line by line.
+    """What would become of `request` at `when`, line by line.
 
-    `source` is the address that it came from, where that is known better than from its Via.
+    A time without an offset is that of the mailbox. `source` is the address that it came from,
+    where that is known better than from its Via.
     """
     guess = guess_trunk(request, config, source)
     lines = [_row("Trunk", f"{guess.trunk.name if guess.trunk else 'none'}: {guess.why}")]
@@ -54,12 +56,15 @@ def explain(
     if match is None:
         return tuple(lines)
     mailbox = match.mailbox
-    greeting = choose(mailbox, match.reason, when, config.country)
+    zone = mailbox.timezone
+    local = when.astimezone(zone) if when.tzinfo is not None else when.replace(tzinfo=zone)
+    greeting = choose(mailbox, match.reason, local, config.country)
     lines += [
         _row("Called", f"{match.called or 'unknown'} {match.called_name}".rstrip()),
         _row("Reason", match.reason.value),
         _row("Greeting", f"{greeting.path}"),
         _more(f"{greeting.case}: {greeting.why}"),
+        *_operator(mailbox, greeting, guess.trunk),
         _row("Answer", _patience(mailbox.answer_after)),
     ]
     return tuple(lines)
@@ -116,6 +121,20 @@ def _hint(config: Config, address: str) -> str:
 
 def _patience(seconds: float) -> str:
     return f"after ringing for {seconds:g} s" if seconds > 0 else "at once"
+
+
+def _operator(mailbox: Mailbox, greeting: Choice, trunk: Trunk | None) -> Iterator[str]:
+    """Where the key 0 leads, and how callers know of it."""
+    if mailbox.operator is None:
+        return
+    where = "" if ":" in mailbox.operator else f" at {trunk.name if trunk else 'the trunk'}"
+    yield _row("Key 0", f"to the operator {mailbox.operator}{where}, by REFER")
+    if offers_operator(mailbox, greeting):
+        yield _more("a spoken line after the built-in greeting says so")
+    elif greeting.built_in:
+        yield _more("the built-in greeting for closed hours does not offer it")
+    else:
+        yield _more("the greeting is your own: let it say so")
 
 
 def _caller(request: Request, config: Config) -> Iterator[str]:

@@ -16,6 +16,7 @@ from sipmail.voicemail.greeting_line import GreetingPlan
 # Media needs a moment to open on both ends; without it the first word is cut off.
 _QUIET = "silence:0.3"
 _SKIP_KEYS = "#"
+OPERATOR_KEY = "0"
 
 
 # How long a caller may think before the keys are named again.
@@ -58,6 +59,8 @@ class Desk:
     invalid: str
     plans: Mapping[str, Plan]
     pause: str = _PAUSE
+    offer: tuple[str, ...] = ()
+    """As in `Plan`, after what names the keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Operator:
     connecting: str
     unavailable: str
     offer: str
-    """What the menu says of it."""
+    """What says that there is this key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ class Plan:
     menu: Menu | None = None
     desk: Desk | None = None
     operator: Operator | None = None
+    offer: tuple[str, ...] = ()
+    """What follows a greeting that cannot know of the operator."""
     announcement: bool = False
     """Only the greeting is played."""
     urgent: bool = False
@@ -132,6 +137,8 @@ def make(
 
     record = mailbox.record
     silent = mailbox.after == "nothing"
+    operator = _operator(mailbox.operator, spoken) if mailbox.operator is not None else None
+    offered = operator is not None and offers_operator(mailbox, greeting)
     warned = 0 < record.warning <= record.max / 2
     return Plan(
         mailbox=mailbox.key,
@@ -143,11 +150,18 @@ def make(
         time_up=None if silent else spoken("time_up"),
         warning=prompt(warning()) if warned else None,
         menu=_menu(spoken) if mailbox.after == "menu" else None,
-        desk=_desk(mailbox, prompt, spoken, choices) if choices else None,
-        operator=_operator(mailbox.operator, spoken) if mailbox.operator is not None else None,
+        desk=_desk(mailbox, prompt, spoken, choices, operator) if choices else None,
+        operator=operator,
+        offer=_offer(operator) if offered else (),
         announcement=mailbox.announcement,
         urgent=mailbox.urgent,
     )
+
+
+def offers_operator(mailbox: Mailbox, greeting: Choice) -> bool:
+    """Whether callers are told of the operator after this greeting: a company that is closed has
+    nobody to offer, and a greeting of its own says what it wants."""
+    return mailbox.operator is not None and greeting.built_in and greeting.case != "closed"
 
 
 def make_greeting_line(mailbox: Mailbox, prompt: Callable[[Path], str]) -> GreetingPlan:
@@ -197,6 +211,15 @@ def _desk(
     prompt: Callable[[Path], str],
     spoken: Callable[[BuiltIn], str],
     plans: Mapping[str, Plan],
+    operator: Operator | None,
 ) -> Desk:
     own = mailbox.choice.prompt if mailbox.choice is not None else None
-    return Desk(prompt(own) if own is not None else spoken("choice"), spoken("invalid"), plans)
+    invalid = spoken("invalid")
+    if own is not None:
+        return Desk(prompt(own), invalid, plans)
+    taken = operator is None or OPERATOR_KEY in plans
+    return Desk(spoken("choice"), invalid, plans, offer=() if taken else _offer(operator))
+
+
+def _offer(operator: Operator | None) -> tuple[str, ...]:
+    return () if operator is None else (_SHORT_PAUSE, operator.offer)

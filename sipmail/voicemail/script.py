@@ -7,12 +7,11 @@ gone. Whoever runs the script keeps what was recorded, however it ends.
 from __future__ import annotations
 
 from sipmail.voicemail.call import Call, Ending, HungUp
-from sipmail.voicemail.plan import Menu, Operator, Plan
+from sipmail.voicemail.plan import OPERATOR_KEY, Menu, Operator, Plan
 
 _PATIENCE = 2
 """How often somebody is asked again who says or presses nothing that helps."""
 _LISTEN, _AGAIN, _URGENT, _KEEP = "1", "2", "3", "#"
-_OPERATOR = "0"
 _ANY_KEY = "0123456789*#"
 
 
@@ -38,6 +37,8 @@ class _Visit:
         self.ending: Ending | None = None
         self._call = call
         self._plan = plan
+        self._nobody_there = False
+        """Whether the operator was tried and could not be had."""
 
     async def run(self) -> None:
         call = self._call
@@ -61,10 +62,10 @@ class _Visit:
         desk = self._plan.desk
         if desk is None:
             return
-        prompts = [self._plan.quiet, desk.prompt, desk.pause]
+        prompts = [self._plan.quiet, desk.prompt, *desk.offer, desk.pause]
         for _ in range(1 + _PATIENCE):
             key = await self._call.play(*prompts, keys=_ANY_KEY)
-            if key == _OPERATOR and key not in desk.plans and self._plan.operator is not None:
+            if key == OPERATOR_KEY and key not in desk.plans and self._plan.operator is not None:
                 await self._transfer(self._plan.operator)
                 await self._call.play(self._plan.operator.unavailable)
                 return
@@ -73,13 +74,14 @@ class _Visit:
                 await self._call.enter(chosen.mailbox, urgent=chosen.urgent)
             if chosen is not None or not key:
                 return
-            prompts = [desk.invalid, desk.prompt, desk.pause]
+            prompts = [desk.invalid, desk.prompt, *desk.offer, desk.pause]
 
     async def _greet(self) -> None:
         plan = self._plan
-        keys = plan.skip_keys if plan.operator is None else plan.skip_keys + _OPERATOR
-        key = await self._call.play(plan.quiet, plan.greeting, keys=keys)
-        if key == _OPERATOR and plan.operator is not None:
+        keys = plan.skip_keys if plan.operator is None else plan.skip_keys + OPERATOR_KEY
+        offer = () if self._nobody_there else plan.offer
+        key = await self._call.play(plan.quiet, plan.greeting, *offer, keys=keys)
+        if key == OPERATOR_KEY and plan.operator is not None:
             await self._transfer(plan.operator)
             await self._call.play(plan.operator.unavailable)
 
@@ -87,6 +89,7 @@ class _Visit:
         """Returns where nobody could be had: the call then goes on where it was."""
         await self._call.play(operator.connecting)
         await self._call.transfer(operator.to)
+        self._nobody_there = True
 
     async def _record(self, *before: str) -> None:
         plan = self._plan
@@ -125,7 +128,7 @@ class _Visit:
                 said = (menu.urgent,)
             elif key == _KEEP:
                 return
-            elif key == _OPERATOR and operator is not None:
+            elif key == OPERATOR_KEY and operator is not None:
                 await self._transfer(operator)
                 said = (operator.unavailable,)
             elif key:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -72,6 +73,15 @@ def test_a_call_is_taken_with_all_that_is_known_of_it(config: Config) -> None:
 
 def test_a_public_holiday_is_closed(config: Config) -> None:
     decision = reception(config, now=INDEPENDENCE_DAY).receive(invite(), 0, 0)
+    assert isinstance(decision, Admission)
+    assert decision.plan.greeting == "closed"
+
+
+def test_opening_hours_are_those_of_the_mailboxs_own_clock(config: Config) -> None:
+    """12:00 in Warsaw is 20:00 in Tokyo."""
+    box = config.mailboxes["sales"].model_copy(update={"timezone": ZoneInfo("Asia/Tokyo")})
+    there = config.model_copy(update={"mailboxes": {"sales": box}})
+    decision = reception(there).receive(invite(), 0, 0)
     assert isinstance(decision, Admission)
     assert decision.plan.greeting == "closed"
 

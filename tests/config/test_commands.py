@@ -23,6 +23,15 @@ def test_check_says_what_is_there(write: Write, capsys: pytest.CaptureFixture[st
     assert err == ""
 
 
+def test_check_says_where_the_key_0_leads(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(("[anna]", '[anna]\n    operator: "100"'))
+    check(path)
+    _, line = capsys.readouterr().out.splitlines()
+    assert line == "mailbox sales: the key 0 leads to the operator 100"
+    check(path, as_json=True)
+    assert json.loads(capsys.readouterr().out)["operators"] == {"sales": "100"}
+
+
 def test_check_prints_every_problem(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     path = write(("country: PL", "country: pl"), ("[anna]", "[ana]"))
     with pytest.raises(typer.Exit) as ended:

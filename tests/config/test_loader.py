@@ -88,6 +88,19 @@ def test_the_language_of_the_file_is_that_of_its_mailboxes(read: Read) -> None:
     assert read(("country", "language: pl\ncountry")).mailboxes["sales"].language == "pl"
 
 
+def test_the_time_zone_of_the_file_is_that_of_its_mailboxes(read: Read) -> None:
+    config = read(
+        ("country", "timezone: Asia/Tokyo\ncountry"),
+        (
+            "users: [anna]",
+            "users: [anna]\n  away: {emails: [x@example.com], timezone: Europe/Lisbon}",
+        ),
+    )
+    assert str(config.mailboxes["sales"].timezone) == "Asia/Tokyo"
+    assert str(config.mailboxes["away"].timezone) == "Europe/Lisbon"
+    assert read().mailboxes["sales"].timezone == read().timezone
+
+
 def test_trunks(read: Read, tmp_path: Path) -> None:
     config = read(
         ("  trunks:", "  trunks:\n    pbx: {registrar: 'sip:pbx.example.com;transport=tcp',"

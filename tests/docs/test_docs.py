@@ -135,7 +135,7 @@ def test_all_that_templates_may_name_is_listed() -> None:
 def test_the_template_shown_can_be_filled_in() -> None:
     (shown,) = blocks(EMAIL, "jinja")
     check(shown)
-    said = view(post.MESSAGE, post.mailbox(), post.CONFIG, post.MP3, post.READERS)
+    said = view(post.MESSAGE, post.mailbox(), post.MP3, post.READERS)
     filled = environment(html=False).from_string(shown).render(variables(said, "", said.subject))
     assert filled.splitlines()[0].startswith("Katarzyna Wiśniewska, +48 600 123 456, called +48 22")
     assert said.file_name in filled

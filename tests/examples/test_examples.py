@@ -20,7 +20,7 @@ from sipmail.sip.actions import Hop, Incoming
 from sipmail.sip.message import Request, parse
 from sipmail.voicemail.plan import Plan, sources
 from sipmail.voicemail.script import leave_message
-from tests.mail.post import MESSAGE, read
+from tests.mail.post import MESSAGE, read, text_of
 from tests.voicemail.test_script import FakeCall, run
 
 FOLDER = Path(__file__).parents[2] / "examples"
@@ -253,6 +253,14 @@ def test_remote_team() -> None:
     assert call(config, "101", MONDAY_NOON).to == ("ola",)
     kim = call(config, "102", MONDAY_NOON)
     assert (kim.to, kim.greeting) == (("kim",), "en/no_answer")
+    for answer, hour, zone in (
+        (kim, "13:30", "UTC+00:00"),
+        (call(config, "101", MONDAY_NOON), "14:30", "UTC+01:00"),
+    ):
+        people = recipients(answer.mailbox, config, MESSAGE.received)
+        text = text_of(read(compose(MESSAGE, answer.mailbox, config, None, people)))
+        assert hour in text
+        assert zone in text
     for number, language in (("+48221234567", "pl"), ("+442071234567", "en")):
         morning, afternoon = (
             call(config, number, MONDAY_NOON),

@@ -44,6 +44,7 @@ def mailbox(**fields: Any) -> Mailbox:
         "name": "Poczta – sprzedaż",
         "numbers": ("201", "+48221234567"),
         "language": "pl",
+        "timezone": WARSAW,
         "reply_to": "biuro@example.com",
     }
     return Mailbox(**{**usual, **fields})

@@ -39,7 +39,7 @@ def body(tmp_path: Path, text: str | None = None, html: str | None = None) -> Bo
 
 
 def test_every_variable_has_a_value() -> None:
-    shown = view(MESSAGE, mailbox(), CONFIG, MP3, READERS)
+    shown = view(MESSAGE, mailbox(), MP3, READERS)
     assert set(own_words.variables(shown, "cid:x", "s")) == set(VARIABLES)
 
 

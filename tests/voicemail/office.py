@@ -22,7 +22,9 @@ CARRIER = Trunk(name="carrier", accept_from=(ip_network("192.0.2.0/24"),))
 
 
 def mailbox(key: str = "sales", *numbers: str, **fields: Any) -> Mailbox:
-    return Mailbox(**{"key": key, "numbers": numbers, "language": "pl", **fields})
+    return Mailbox(
+        **{"key": key, "numbers": numbers, "language": "pl", "timezone": WARSAW, **fields}
+    )
 
 
 def office(*mailboxes: Mailbox, **fields: Any) -> Config:

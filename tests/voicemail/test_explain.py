@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
 import pytest
 from pydantic import SecretStr
 
@@ -11,9 +15,11 @@ from tests.voicemail.office import (
     DATA,
     MONDAY_NIGHT,
     MONDAY_NOON,
+    WARSAW,
     invite,
     mailbox,
     office,
+    own_greeting,
     recorded,
 )
 
@@ -66,6 +72,47 @@ def test_a_number_that_records_a_greeting() -> None:
     lines = explain(invite(uri="sip:298@203.0.113.10"), office(line), MONDAY_NOON)
     assert lines[-1].startswith("Mailbox:  ola: its greeting_number")
     assert "4829" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("fields", "when", "said"),
+    [
+        ({}, MONDAY_NOON, "a spoken line after the built-in greeting says so"),
+        (
+            {"greeting": own_greeting(default="/g/d.wav")},
+            MONDAY_NOON,
+            "the greeting is your own: let it say so",
+        ),
+        (
+            {"hours": "Mo-Fr 08:00-16:00"},
+            MONDAY_NIGHT,
+            "the built-in greeting for closed hours does not offer it",
+        ),
+    ],
+)
+def test_the_operator(fields: dict[str, Any], when: datetime, said: str) -> None:
+    config = office(mailbox("sales", "201", operator="100", **fields))
+    lines = explain(invite(uri="sip:201@203.0.113.10"), config, when, "192.0.2.9")
+    assert "Key 0:    to the operator 100 at carrier, by REFER" in lines
+    assert f"          {said}" in lines
+    other = office(mailbox("sales", "201", operator="sip:desk@pbx.example.com", **fields))
+    lines = explain(invite(uri="sip:201@203.0.113.10"), other, when, "192.0.2.9")
+    assert "Key 0:    to the operator sip:desk@pbx.example.com, by REFER" in lines
+
+
+def test_an_hour_without_an_offset_is_the_mailboxs() -> None:
+    """Open until 16:00 in Lisbon, where it is an hour earlier than in Warsaw."""
+    box = mailbox("sales", "201", hours="Mo-Fr 08:00-16:00", timezone=ZoneInfo("Europe/Lisbon"))
+    request = invite(uri="sip:201@203.0.113.10")
+    said = "2026-11-23 16:30 is outside the opening hours"
+    at_its_own = datetime(2026, 11, 23, 16, 30)
+    assert said in "\n".join(explain(request, office(box), at_its_own))
+    assert said in "\n".join(
+        explain(request, office(box), at_its_own.replace(hour=17, tzinfo=WARSAW))
+    )
+    assert "outside" not in "\n".join(
+        explain(request, office(box), at_its_own.replace(tzinfo=WARSAW))
+    )
 
 
 def test_trunk_by_via() -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Coroutine
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sipmail.config.model import Choice as Choices
 from sipmail.config.model import Record
 from sipmail.voicemail.call import Ending, HungUp, Review
 from sipmail.voicemail.greeting import choose
 from sipmail.voicemail.plan import Desk, Menu, Operator, Plan, make, sources
 from sipmail.voicemail.reason import Reason
 from sipmail.voicemail.script import leave_message
-from tests.voicemail.office import MONDAY_NOON, mailbox, own_greeting
+from tests.voicemail.office import MONDAY_NIGHT, MONDAY_NOON, mailbox, own_greeting
 
 PLAN = Plan(
     mailbox="sales",
@@ -351,6 +354,59 @@ def test_an_announcement_has_an_operator_too() -> None:
     call = FakeCall(keys="0")
     run(leave_message(call, replace(PLAN, operator=OPERATOR, announcement=True)))
     assert call.steps == ["answer", HELLO, *HANDED, "play nobody", "hang up"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "when", "offered"),
+    [
+        ({}, MONDAY_NOON, True),
+        ({"greeting": own_greeting(default="/g/default.wav")}, MONDAY_NOON, False),
+        ({"hours": "Mo-Fr 08:00-16:00"}, MONDAY_NIGHT, False),
+        ({"operator": None}, MONDAY_NOON, False),
+    ],
+)
+def test_a_built_in_greeting_is_followed_by_the_offer(
+    fields: dict[str, Any], when: datetime, offered: bool
+) -> None:
+    box = mailbox(**{"operator": "100", **fields})
+    plan = make(box, choose(box, Reason.UNKNOWN, when, None), lambda path: path.stem)
+    assert plan.offer == (("silence:0.5", "operator_offer") if offered else ())
+    call = FakeCall()
+    run(leave_message(call, plan))
+    said = [step for step in call.steps if "operator_offer" in step]
+    assert said == ["play silence:0.3 default silence:0.5 operator_offer"] * offered
+
+
+def test_nobody_is_offered_again_who_was_not_there() -> None:
+    plan = replace(PLAN, operator=OPERATOR, desk=DESK, offer=("or zero",))
+    call = FakeCall(keys=" ")
+    run(leave_message(call, plan))
+    assert call.steps[2] == f"{HELLO} or zero"
+    call = FakeCall(keys="0")
+    run(leave_message(call, plan))
+    assert call.steps == ["answer", CHOOSE, *HANDED, "play nobody", HELLO, *USUAL[2:]]
+
+
+@pytest.mark.parametrize(
+    ("keys", "prompt", "offer"),
+    [
+        ({"1": "urgent"}, None, ("silence:0.5", "operator_offer")),
+        ({"0": "urgent"}, None, ()),
+        ({"1": "urgent"}, Path("/g/keys.wav"), ()),
+    ],
+)
+def test_the_built_in_choice_is_followed_by_the_offer(
+    keys: dict[str, str], prompt: Path | None, offer: tuple[str, ...]
+) -> None:
+    box = mailbox(operator="100", choice=Choices(prompt=prompt, keys=keys))
+    greeting = choose(box, Reason.UNKNOWN, MONDAY_NOON, None)
+    desk = make(box, greeting, lambda path: path.stem, dict.fromkeys(keys, URGENT)).desk
+    assert desk is not None
+    assert desk.offer == offer
+    call = FakeCall()
+    run(leave_message(call, replace(PLAN, desk=desk)))
+    said = " ".join(("play silence:0.3", desk.prompt, *offer, desk.pause))
+    assert call.steps[1] == said
 
 
 def test_the_operators_prompts_were_announced() -> None:
