@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sipmail.errors import SpoolError
-from sipmail.mail.queue import DROPPED
+from sipmail.mail.queue import was_dropped, was_folded
 from sipmail.spool.layout import State
 from sipmail.spool.message import Kind, Message
 from sipmail.spool.spool import Spool
@@ -67,5 +67,15 @@ def _line(message: Message, state: State) -> MessageLine:
         message.mailbox,
         who,
         message.duration if message.kind is Kind.MESSAGE else None,
-        "dropped" if DROPPED in message.notes else _FATES[state],
+        _fate(message, state),
     )
+
+
+def _fate(message: Message, state: State) -> str:
+    if was_dropped(message):
+        return "dropped"
+    if was_folded(message):
+        return "in another e-mail"
+    if state is State.DONE and not message.delivery.delivered():
+        return "not mailed"  # a missed call of a mailbox that wants none
+    return _FATES[state]

@@ -191,10 +191,10 @@ def resend(
 
 def _was_delivered(message: Message) -> bool:
     """Whether it is a caller's message that went out: no notice, and not dropped."""
-    from sipmail.mail.queue import DROPPED
+    from sipmail.mail.queue import was_dropped
     from sipmail.spool.message import Kind
 
-    return message.kind is not Kind.NOTICE and DROPPED not in message.notes
+    return message.kind is not Kind.NOTICE and not was_dropped(message)
 
 
 def _configuration(context: typer.Context, path: Path | None) -> Config:

@@ -16,6 +16,17 @@ from sipmail.spool.message import Message
 from sipmail.spool.spool import Spool, State
 
 DROPPED = "dropped by the administrator"
+_FOLDED = "mailed with "
+
+
+def was_dropped(message: Message) -> bool:
+    """Whether it lies in `done/` because of `drop`."""
+    return DROPPED in message.notes
+
+
+def was_folded(message: Message) -> bool:
+    """Whether it lies in `done/` because of `fold`."""
+    return any(note.startswith(_FOLDED) for note in message.notes)
 
 
 def retry(
@@ -49,7 +60,7 @@ def fold(spool: Spool, message_id: str, into: str) -> Message:
     """Takes a missed call out of `queue/`, for which the e-mail about `into` stands, too. Raises
     SpoolError."""
     message = spool.load(State.QUEUE, message_id)
-    message = replace(message, notes=(*message.notes, f"mailed with {into}"))
+    message = replace(message, notes=(*message.notes, f"{_FOLDED}{into}"))
     spool.update(message, State.QUEUE)
     spool.move(message_id, State.QUEUE, State.DONE)
     return message

@@ -16,20 +16,18 @@ Rules
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
 import logging
-import re
 import smtplib
 import socket
 import ssl
-from collections.abc import Iterator
 
 from sipmail.config.model import OAuth, Smtp
 from sipmail.errors import DeliveryError
 from sipmail.mail.deliver import Envelope, Outcome, one_line, same_for_all
 from sipmail.mail.login import log_in
+from sipmail.mail.mask import Mask
 from sipmail.mail.oauth import Tokens, xoauth2
 
 log = logging.getLogger(__name__)
@@ -40,11 +38,10 @@ _QUIT_SECONDS = 2.0
 _NOTIFY = ("NOTIFY=FAILURE,DELAY",)
 """Nobody is told of success: the server's 250 is enough."""
 _CHUNK = 1 << 16
+_LINE_FEED = 0x0A
 _LAST_ANSWER = 20
 """How many times longer than for another answer the one to the data is waited for: whoever gives
 up too early sends twice. With the usual timeout that is what RFC 5321, 4.5.3.2.6 wants."""
-_LEAST_MASKED = 4
-"""Characters; what is shorter is part of too many words and numbers to be masked everywhere."""
 
 
 class _Refused(Exception):
@@ -61,8 +58,7 @@ class SmtpDelivery:
     def __init__(self, settings: Smtp) -> None:
         self._settings = settings
         self._server: smtplib.SMTP | None = None
-        self._secrets = _secrets(settings)
-        self._short = _short(settings)
+        self._mask = Mask(settings)
         self._tokens = None if settings.oauth is None else _tokens(settings.oauth)
 
     def send(self, envelope: Envelope) -> dict[str, Outcome]:
@@ -185,9 +181,7 @@ class SmtpDelivery:
     def _send_data(self, server: smtplib.SMTP, data: bytes) -> None:
         # `SMTP.data` looks for dots with a regular expression, which takes longer than all the
         # rest; and it sends in one call, whose timeout is that of the whole message.
-        stuffed = data.replace(b"\r\n.", b"\r\n..")
-        if stuffed.startswith(b"."):
-            stuffed = b"." + stuffed
+        stuffed = _stuffed(data)
         end = b".\r\n" if stuffed.endswith(b"\r\n") else b"\r\n.\r\n"
         view = memoryview(stuffed)
         for start in range(0, len(view), _CHUNK):
@@ -283,12 +277,12 @@ class SmtpDelivery:
 
     def _trouble(self, error: smtplib.SMTPResponseException) -> Outcome:
         text = _bytes(error.smtp_error)
-        if self._short is not None and isinstance(error, smtplib.SMTPAuthenticationError):
-            text = self._short.sub(lambda found: b"***" if found[1] else found[0], text)
+        if isinstance(error, smtplib.SMTPAuthenticationError):
+            text = self._mask(text)
         return Outcome(False, True, self._answer(error.smtp_code, text), server=True)
 
     def _answer(self, code: int, text: bytes) -> str:
-        return self._without_secrets(f"{code} {one_line(text)}" if code > 0 else one_line(text))
+        return f"{code} {one_line(text)}" if code > 0 else one_line(text)
 
     def _describe(self, error: Exception) -> str:
         where = f"{self._settings.host}:{self._settings.port}"
@@ -302,12 +296,7 @@ class SmtpDelivery:
             text = f"{where}: {error.strerror}"
         else:
             text = f"{where}: {error}"
-        return self._without_secrets(one_line(text))
-
-    def _without_secrets(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+        return one_line(text)
 
 
 class _Closing(smtplib.SMTPResponseException):
@@ -336,31 +325,13 @@ def _xtext(text: str) -> str:
     return "".join(c if "!" <= c <= "~" and c not in "+=" else f"+{ord(c):02X}" for c in text)
 
 
-def _secrets(settings: Smtp) -> tuple[str, ...]:
-    if settings.password is None:
-        return ()
-    return tuple(_forms(settings.username or "", settings.password.get_secret_value()))
-
-
-def _short(settings: Smtp) -> re.Pattern[bytes] | None:
-    """Finds, as its first group, a password of a few characters, or its base64, in an answer to
-    AUTH: as a word of its own, and not in the status codes of RFC 3463."""
-    password = "" if settings.password is None else settings.password.get_secret_value()
-    if not 0 < len(password) < _LEAST_MASKED:
-        return None
-    plain = password.encode()
-    words = b"|".join(map(re.escape, (plain, base64.b64encode(plain))))
-    return re.compile(rb"\b[245]\.\d{1,3}\.\d{1,3}\b|(?<!\w)(" + words + rb")(?!\w)")
-
-
-def _forms(username: str, password: str) -> Iterator[str]:
-    """The password as AUTH sends it (PLAIN, LOGIN) and as it is: a server may quote it back.
-
-    Of one of a few characters only the first, which holds the user name, too: see `_short`.
-    """
-    if not password:
-        return
-    if len(password) >= _LEAST_MASKED:
-        yield password
-        yield base64.b64encode(password.encode()).decode()
-    yield base64.b64encode(f"\0{username}\0{password}".encode()).decode()
+def _stuffed(data: bytes) -> bytes:
+    """`data` with a dot more in each line that begins with one (RFC 5321, 4.5.2). Base64 has no
+    dots, so a look for a single byte is soon over."""
+    parts, start, at = [], 0, data.find(b".")
+    while at >= 0:
+        if at == 0 or data[at - 1] == _LINE_FEED:
+            parts += [data[start:at], b"."]
+            start = at
+        at = data.find(b".", at + 1)
+    return b"".join((*parts, data[start:])) if parts else data

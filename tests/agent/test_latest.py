@@ -16,9 +16,19 @@ from sipmail.agent.status import Snapshot
 from sipmail.agent.web import Pages
 from sipmail.mail.queue import DROPPED
 from sipmail.spool.layout import State
-from sipmail.spool.message import Caller, Kind, Message, Notice, new_id
+from sipmail.spool.message import (
+    Caller,
+    Delivery,
+    Kind,
+    Message,
+    Notice,
+    RecipientState,
+    RecipientStatus,
+    new_id,
+)
 from sipmail.spool.spool import Spool
 
+TAKEN = Delivery(recipients={"anna@example.com": RecipientState(RecipientStatus.DELIVERED)})
 NOON = datetime(2026, 11, 23, 12, 0, 0, tzinfo=UTC)
 CALM = Snapshot(
     version="1",
@@ -60,6 +70,7 @@ def put(spool: Spool, minute: int, state: State = State.DONE, **facts: Any) -> N
             "received": received,
             "caller": Caller("+48600123456"),
             "duration": 42.4,
+            "delivery": TAKEN,
         }
         | facts
     )
@@ -74,9 +85,13 @@ def test_newest_first_and_what_became_of_each(spool: Spool) -> None:
     put(spool, 1, State.QUEUE, caller=Caller("201", "Anna"), duration=65.0)
     put(spool, 2, State.FAILED, caller=Caller(withheld=True), kind=Kind.MISSED, duration=None)
     put(spool, 3, notes=(DROPPED,), caller=Caller())
+    put(spool, 5, kind=Kind.MISSED, duration=None, delivery=Delivery())
+    put(spool, 6, kind=Kind.MISSED, duration=None, delivery=Delivery(), notes=("mailed with 1",))
     put(spool, 4, kind=Kind.NOTICE, notice=Notice("failed", "x", "y"))
     shown = [(one.caller, one.what, one.fate) for one in latest_messages(spool)]
     assert shown == [
+        ("+48600123456", "missed", "in another e-mail"),
+        ("+48600123456", "missed", "not mailed"),
         ("unknown", "0:42", "dropped"),
         ("withheld", "missed", "given up"),
         ("Anna", "1:05", "waiting"),
