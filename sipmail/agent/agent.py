@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from sipmail import __version__
-from sipmail.agent import greetings
+from sipmail.agent import greetings, standing
 from sipmail.agent.adopter import adopter
 from sipmail.agent.identity import load_secret
 from sipmail.agent.keeper import Keeper
@@ -148,7 +148,10 @@ class Agent:
         await self.store.run(self.switchboard.reception.warm_up)
         await self._courier_keeper.start()
         await self.workers.start()
-        handlers = {"queue.adopt": adopter(self.store, self.courier.notify)}
+        handlers = {
+            "queue.adopt": adopter(self.store, self.courier.notify),
+            standing.COMMAND: lambda _: standing.report(self.config, self.trunks),
+        }
         self._control = ControlServer(
             self.spool.root, {**self.courier.handlers(), **handlers, "trace": self._switch_trace}
         )

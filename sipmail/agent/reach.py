@@ -1,7 +1,8 @@
 """Whether the others can be reached: names, registrars, the mail server.
 
-A trunk is registered once, from a port and with a Contact of its own, and unregistered at once.
-Calls that reach this Contact meanwhile get 480, so that the network tries the next one.
+Where a sipmail runs, it is asked how it stands with its registrars (see `standing`). Else a trunk
+is registered once, from a port and with a Contact of its own, and unregistered at once. Calls that
+reach this Contact meanwhile get 480, so that the network tries the next one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from sipmail import __version__
-from sipmail.agent import machine
+from sipmail.agent import machine, standing
 from sipmail.agent.settings import sip_trunks, trust
 from sipmail.agent.step import Step, failed, right
 from sipmail.config.model import Config, Smtp
@@ -82,8 +83,9 @@ def name_of_mail_server(host: str) -> Step:
 
 
 def registrations(config: Config, without: Collection[str] = ()) -> Iterator[Step]:
-    """Each trunk that registers, registered once; the others as they are. Those that `without`
-    names (as their steps are called) are left out."""
+    """Each trunk that registers, registered once unless a running sipmail keeps it registered; the
+    others as they are. Those that `without` names (as their steps are called) are left out."""
+    running = standing.running(config)
     for trunk in sip_trunks(config, secrets.token_bytes()):
         what = f"trunk {trunk.name}"
         if what in without:
@@ -92,9 +94,24 @@ def registrations(config: Config, without: Collection[str] = ()) -> Iterator[Ste
             networks = ", ".join(map(str, trunk.accept_from))
             yield right(what, f"takes calls from {networks}, nothing to register")
             continue
+        if (known := running.get(trunk.name)) is not None:
+            server = trunk.outbound_proxy or trunk.registrar
+            yield _standing(what, trunk.username or "", server, known)
+            continue
         hosts = {one.host for one in config.sip.listen if one.transport == "udp"}
         tls = trust(config).get(trunk.name)
         yield registration(trunk, config.sip.public_address, tuple(sorted(hosts)), tls)
+
+
+def _standing(what: str, user: str, registrar: str, known: standing.Standing) -> Step:
+    """What the running sipmail says of a trunk."""
+    if known.registered:
+        text = f"{user} is registered{known.where}, by the sipmail that runs here"
+        return right(what, text)
+    text = f"the sipmail that runs here is not registered: {known.last_error or 'no answer yet'}"
+    status = known.last_error.partition(" ")[0]
+    cure = _CURES.get(int(status)) if status.isdigit() else _silence(registrar)
+    return failed(what, text, cure or f"ask the administrator of {registrar}")
 
 
 def registration(
@@ -218,7 +235,8 @@ class _Registering:
             async with asyncio.timeout(_ANSWER_SECONDS):
                 answer = await self._answer
         except TimeoutError:
-            return failed(self._what, f"no answer from {self._where(endpoint)}", self._silence())
+            text = f"no answer from {self._where(endpoint)}"
+            return failed(self._what, text, _silence(self._server))
         if isinstance(answer, sip.Registered):
             where = self._where(endpoint)
             return right(
@@ -226,23 +244,28 @@ class _Registering:
             )
         if answer.status is None:
             text = f"{answer.reason} ({self._where(endpoint)})"
-            return failed(self._what, text, self._silence())
+            return failed(self._what, text, _silence(self._server))
         cure = _CURES.get(answer.status, f"ask the administrator of {registrar}")
         text = f"{self._where(endpoint)} says {answer.status} {answer.reason}"
         return failed(self._what, text, cure)
 
-    def _silence(self) -> str:
-        registrar = self._trunk.outbound_proxy or self._trunk.registrar
-        return (
-            f"check that {registrar} is the right host, port and transport (;transport=tcp), "
-            "and that a firewall lets SIP through both ways"
-        )
+    @property
+    def _server(self) -> str:
+        return str(self._trunk.outbound_proxy or self._trunk.registrar)
 
     def _where(self, endpoint: Endpoint) -> str:
         hop = endpoint.registrations[self._trunk.name].hop
         if hop is None:
-            return str(self._trunk.outbound_proxy or self._trunk.registrar)
+            return self._server
         return f"{hop.transport} {_place(hop)}"
+
+
+def _silence(server: str) -> str:
+    """What to do about a server that does not answer."""
+    return (
+        f"check that {server} is the right host, port and transport (;transport=tcp), "
+        "and that a firewall lets SIP through both ways"
+    )
 
 
 def _place(hop: sip.Hop) -> str:
