@@ -12,6 +12,9 @@ import socket
 from collections.abc import Iterator
 
 _CHUNK = 65536
+# Made once: `json.dumps` with anything but its defaults makes an encoder each time.
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_decode = json.JSONDecoder().decode
 
 
 class Channel:
@@ -47,7 +50,7 @@ class Channel:
 
         Raises BrokenPipeError or ConnectionError once the peer is gone.
         """
-        self._unsent += json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        self._unsent += _encode(message).encode() + b"\n"
         self.flush()
 
     def flush(self) -> None:
@@ -76,10 +79,9 @@ class Channel:
             if len(chunk) < _CHUNK:
                 break
         if (end := self._received.rfind(b"\n") + 1) > 0:
-            lines = bytes(self._received[:end])
+            lines = self._received[: end - 1].decode()
             del self._received[:end]
-            for line in lines.splitlines():
-                yield json.loads(line)
+            yield from map(_decode, lines.split("\n"))
         if ended:
             raise EOFError
 

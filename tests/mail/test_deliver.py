@@ -67,6 +67,28 @@ Deliver = Callable[..., SmtpDelivery]
 MakeScripted = Callable[..., Scripted]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no dot at all\r\n",
+        "a dot. And another.\r\n",
+        ".\r\n..\r\n...three\r\n",
+        "a.b\r\n.c\r\nd.\r\n",
+        "the last line has no end.",
+        "x" * 70_000 + "\r\n.after the first chunk\r\n",
+    ],
+)
+def test_dots_come_as_they_are(text: str, smtp_server: SmtpServer, deliver: Deliver) -> None:
+    data = b"Subject: x\r\n\r\n" + text.encode()
+    assert deliver(smtp_server).send(envelope(ANNA, data=data))[ANNA].ok
+    assert smtp_server.delivered[0].data == data.removesuffix(b"\r\n") + b"\r\n"
+
+
+def test_a_dot_at_the_very_beginning_comes(smtp_server: SmtpServer, deliver: Deliver) -> None:
+    assert deliver(smtp_server).send(envelope(ANNA, data=b".\r\n"))[ANNA].ok
+    assert smtp_server.delivered[0].data == b".\r\n"
+
+
 def test_everybody_gets_it_as_it_is(smtp_server: SmtpServer, deliver: Deliver) -> None:
     outcomes = deliver(smtp_server).send(envelope(ANNA, JAN))
     assert [(address, one.ok, one.answer) for address, one in outcomes.items()] == [
