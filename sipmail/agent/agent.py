@@ -204,7 +204,7 @@ class Agent:
         self.switchboard.on_action(action)
 
     def _kept(self, message: Message) -> None:
-        self.courier.notify(message.id)
+        self.courier.new(message.id)
 
     def _tell_admin(self, subject: str, text: str) -> None:
         self.courier.tell_admin("trunk", subject, text)

@@ -56,8 +56,12 @@ class Courier:
         the queue. `on_exit` is not called."""
         await self._child.stop(grace + 1.0, protocol.encode(protocol.Stop(grace)))
 
+    def new(self, message_id: str) -> None:
+        """A call has just left this message in the queue."""
+        self._send(protocol.New(message_id))
+
     def notify(self, message_id: str) -> None:
-        """A message has come to the queue."""
+        """A message has come to the queue from elsewhere."""
         self._send(protocol.Notify(message_id))
 
     def reload(self, config: Config) -> None:

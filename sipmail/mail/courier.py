@@ -170,6 +170,9 @@ class Courier:
             self._changed = True
             if isinstance(word, protocol.Configure):
                 self._configure(word.config())
+            elif isinstance(word, protocol.New):
+                now = time.time()
+                self._schedule.add(word.id, now, now, tried=False)
             elif isinstance(word, protocol.Notify):
                 self._enter(word.id)
             elif isinstance(word, protocol.Retry):

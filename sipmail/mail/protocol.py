@@ -31,8 +31,15 @@ class Configure:
 
 
 @dataclass(frozen=True, slots=True)
+class New:
+    """A call has just left this message in the queue: nobody has tried to deliver it yet."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notify:
-    """A message has come to the queue."""
+    """A message has come to the queue from elsewhere; how far it is, it says itself."""
 
     id: str
 
@@ -153,14 +160,14 @@ class Log:
     text: str
 
 
-Command = Configure | Notify | Retry | Drop | Resend | Tell | Stop
+Command = Configure | New | Notify | Retry | Drop | Resend | Tell | Stop
 Event = Delivered | Failed | Waiting | Settled | Status
 Word = Command | Event | Ready | Answer | Log
 
 _WORDS: dict[str, type[Word]] = {
     word.__name__: word
     for word in (
-        *(Configure, Notify, Retry, Drop, Resend, Tell, Stop),
+        *(Configure, New, Notify, Retry, Drop, Resend, Tell, Stop),
         *(Ready, Answer, Delivered, Failed, Waiting, Settled, Status, Log),
     )
 }

@@ -121,7 +121,7 @@ def test_a_message_arrives_whole(
     async def work() -> None:
         async with running(make_config(smtp_server)) as run:
             message = leave(spool, SPOKEN)
-            run.courier.notify(message.id)
+            run.courier.new(message.id)
             await run.events.settled(message.id)
             await run.events.wait(
                 lambda event: isinstance(event, protocol.Status) and event.queue == 0
@@ -668,6 +668,7 @@ def _alive(pid: int) -> bool:
 
 def test_words_survive_the_channel() -> None:
     words: list[protocol.Word] = [
+        protocol.New("x"),
         protocol.Notify("x"),
         protocol.Status(1, 2.5, 3, 4, "trouble"),
         protocol.Waiting("x", "sales", "451", 1.5),
