@@ -8,7 +8,7 @@ Two rings turn together:
 
 Streams and duties are put where the wheel is emptiest, so that calls that began together do not
 crowd one slot, and all at ticks that divide by the grain: work that is done in one go finds the
-processor's caches warm, which halves what it costs, and the wheel wakes a fifth as often. A wheel
+processor's caches warm, which halves what it costs, and the wheel wakes a tenth as often. A wheel
 that was held up does what it missed, late; after more than 200 ms streams skip the turns they
 missed (a burst of old sound helps nobody), duties are all done.
 
@@ -22,7 +22,7 @@ from typing import Protocol
 
 PACING_SLOTS = 120
 DUTY_SLOTS = 1024
-GRAIN = 5
+GRAIN = 10
 STALL_TICKS = 200
 TICKS = 1000
 """Ticks in a second."""
