@@ -83,6 +83,8 @@ class Switchboard:
                 call.note_media(action.media)
             case sip.Cancelled():
                 call.answered_elsewhere = action.elsewhere
+                if action.elsewhere:
+                    log.info("%s: answered elsewhere", call)
                 call.note_signalling_over("cancelled")
             case sip.HungUp():
                 call.note_signalling_over(action.reason or "the caller hung up")

@@ -13,9 +13,13 @@ import pytest
 
 from tests.conftest import require_program
 from tests.interop.kamailio import Kamailio
+from tests.interop.scenario import Sipp
+from tests.interop.steps import Case
 from tests.support import sounds
+from tests.support.agent import Agent, configuration
 from tests.support.caller import Caller
 from tests.support.patience import PATIENCE
+from tests.support.ports import free_port
 from tests.support.siptext import Message
 from tests.support.sounds import read_wav
 
@@ -65,6 +69,60 @@ def sound(tmp_path: Path) -> Callable[..., Sound]:
 def greeting(tmp_path: Path) -> Path:
     """A greeting of half a second, so that the tests don't listen long."""
     return sounds.greeting(tmp_path / "greeting.wav")
+
+
+@pytest.fixture(scope="session")
+def sipp() -> str:
+    """The path of SIPp."""
+    return require_program("sipp")
+
+
+@pytest.fixture(scope="module")
+def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+    """One agent for all calls of a module, on UDP and TCP at one port.
+
+    Mailbox 201 answers at once, 202 rings for a second, 203 for half a minute.
+    """
+    folder = tmp_path_factory.mktemp("agent")
+    port = free_port()
+    base = configuration(
+        folder,
+        sip={"listen": [f"{t}://127.0.0.1:{port}" for t in ("udp", "tcp")]},
+        rtp={"timeout": "2m"},  # these callers say nothing
+    )
+    short = str(sounds.greeting(folder / "greeting.wav"))
+    sales = {**base["mailboxes"]["sales"], "missed_calls": False, "greeting": short}
+    base["mailboxes"] = {
+        "sales": {**sales, "numbers": ["201"]},
+        "slow": {**sales, "numbers": ["202"], "answer_after": "1s"},
+        "slower": {**sales, "numbers": ["203"], "answer_after": "30s"},
+    }
+    agent = Agent(folder, base)
+    agent.start()
+    yield agent
+    agent.close()
+    print(agent.log())
+
+
+Play = Callable[[Case, str], str]
+
+
+@pytest.fixture
+def play(sipp: str, exchange: Agent, tmp_path: Path) -> Play:
+    """`play(case, transport)`: SIPp plays a call to the exchange; returns the trace."""
+
+    def play(case: Case, transport: str) -> str:
+        number, steps = case
+        trace = Sipp(
+            *(sipp, tmp_path, "scenario", exchange.address),
+            transport=transport,
+            service=number,
+            steps=steps,
+        ).finish()
+        assert not any("Traceback" in line for line in exchange.lines), exchange.log()
+        return trace
+
+    return play
 
 
 @pytest.fixture

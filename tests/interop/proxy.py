@@ -45,6 +45,7 @@ loadmodule "usrloc.so"
 loadmodule "registrar.so"
 loadmodule "auth.so"
 loadmodule "path.so"
+loadmodule "corex.so"
 loadmodule "dispatcher.so"
 
 modparam("usrloc", "db_mode", 0)
@@ -151,6 +152,7 @@ request_route {{
         exit;
     }}
     record_route();
+    {fork}
     $du = "sip:{host}:{port}";
     t_relay();
 }}
@@ -159,7 +161,7 @@ request_route {{
 
 class Proxy:
     """One Kamailio at `host`; `ports` by transport. With `registrars` it is the dispatcher, with
-    `next_hop` it passes on every call there as it came.
+    `next_hop` it passes on every call there as it came, and at the same time to the URI `fork`.
 
     It can be stopped and started again on the same ports; what it knew is then gone.
     """
@@ -172,6 +174,7 @@ class Proxy:
         certificate: Certificate | None = None,
         registrars: Sequence[tuple[str, int]] = (),
         next_hop: tuple[str, int] | None = None,
+        fork: str = "",
         expires: int = 120,
     ) -> None:
         self.host = host
@@ -196,7 +199,11 @@ class Proxy:
             )
         body = _DISPATCHER
         if next_hop is not None:
-            body = _RELAY.format(host=next_hop[0], port=next_hop[1])
+            body = _RELAY.format(
+                host=next_hop[0],
+                port=next_hop[1],
+                fork=f'if (is_method("INVITE")) append_branch("{fork}");' if fork else "",
+            )
         elif not registrars:
             body = _REGISTRAR.format(realm=REALM, password=PASSWORD, voicemail=VOICEMAIL)
         self._file = folder / "kamailio.cfg"

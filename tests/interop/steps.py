@@ -12,6 +12,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
+Case = tuple[str, tuple[str, ...]]
+"""The mailbox that is called, and the steps of the call."""
+
 OUTSIDE = "sip:[service]@[remote_ip]:[remote_port]"
 INSIDE = "[next_url]"
 _COPIED = ("Via", "From", "To", "CSeq")
@@ -85,9 +88,7 @@ def expect(
     status: int, has: Sequence[str] = (), lacks: Sequence[str] = (), number: str = ""
 ) -> str:
     """A response. The first number in the header `number` is kept, as `[$number]`."""
-    return _receive(
-        f'response="{status}"', has, lacks, rrs=bool(number) or 200 <= status < 300, number=number
-    )
+    return _receive(f'response="{status}"', has, lacks, rrs=100 < status < 300, number=number)
 
 
 def expect_request(
@@ -106,10 +107,19 @@ def maybe(*statuses: int) -> str:
 
 
 def answer(
-    status: str = "200 OK", headers: Iterable[str] = (), body: str = "", *, kept: bool = False
+    status: str = "200 OK",
+    headers: Iterable[str] = (),
+    body: str = "",
+    *,
+    kept: bool = False,
+    tag: str = "",
 ) -> str:
-    """The answer to the request that came last, or to the one that was `kept`."""
+    """The answer to the request that came last, or to the one that was `kept`; `tag` is ours where
+    the request begins a dialog.
+    """
     copied = [f"{name}:[${name}]" if kept else f"[last_{name}:]" for name in _COPIED]
+    if tag:
+        copied[_COPIED.index("To")] += f";tag={tag}"
     lines = [f"SIP/2.0 {status}", *copied, "Call-ID: [call_id]", *headers]
     if body:
         lines += [f"Contact: {CONTACT}", "Content-Type: application/sdp"]
@@ -170,6 +180,58 @@ ANSWERED = (
     send("ACK"),
 )
 """An ordinary call that is up; the next CSeq is 2."""
+
+
+def answered_with(*has: str, headers: tuple[str, ...] = (), body: str = OFFER) -> tuple[str, ...]:
+    """A call whose 200 holds what is said; the next CSeq is 2."""
+    return send("INVITE", headers=headers, body=body), maybe(100), expect(200, has=has), send("ACK")
+
+
+def refused(
+    status: int, *has: str, headers: tuple[str, ...] = (), body: str = OFFER, **options: str
+) -> tuple[str, ...]:
+    """An INVITE that gets a failure, which the transaction acknowledges."""
+    return (
+        send("INVITE", headers=headers, body=body, branch="z9hG4bK[call_id]i", **options),  # type: ignore[arg-type]
+        maybe(100),
+        expect(status, has=has),
+        send("ACK", inside=True, uri="sip:x@[remote_ip]", branch="z9hG4bK[call_id]i"),
+    )
+
+
+def reinvite(
+    number: int,
+    body: str,
+    *has: str,
+    lacks: tuple[str, ...] = (),
+    headers: tuple[str, ...] = (),
+    contact: str = CONTACT,
+) -> tuple[str, ...]:
+    """A re-INVITE that is taken."""
+    return (
+        send("INVITE", number, headers, body, contact=contact),
+        maybe(100),
+        expect(200, has=has, lacks=lacks),
+        send("ACK", number),
+    )
+
+
+def update(
+    number: int, body: str, *has: str, lacks: tuple[str, ...] = (), headers: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """An UPDATE that is taken (RFC 3311)."""
+    return send("UPDATE", number, headers, body), expect(200, has=has, lacks=lacks)
+
+
+def key(number: int, digit: str) -> tuple[str, ...]:
+    """A key, as application/dtmf-relay."""
+    body = f"Signal={digit}\nDuration=160\n"
+    return send("INFO", number, body=body, kind="application/dtmf-relay"), expect(200)
+
+
+def finished(number: int) -> tuple[str, ...]:
+    """A finish key once the greeting and the beep are over; then the agent hangs up."""
+    return pause(3000), *key(number, "#")
 
 
 def goodbye(number: int) -> tuple[str, ...]:

@@ -7,7 +7,6 @@ Whoever has the mailbox gets the e-mail, which says who was called and why the c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import require_program
+from tests.interop.office import Office
 from tests.interop.proxy import Proxy
-from tests.interop.scenario import run_scenario
+from tests.interop.scenario import Sipp, call_id_of
 from tests.interop.steps import OFFER, expect, goodbye, maybe, send
 from tests.support import sounds
 from tests.support.agent import Agent, configuration
-from tests.support.patience import PATIENCE
-from tests.support.smtp import Delivered, SmtpServer
+from tests.support.smtp import SmtpServer
 
 pytestmark = pytest.mark.interop
 
@@ -160,43 +159,12 @@ WAYS = {
 }
 
 
-@dataclass(frozen=True)
-class Office:
-    """The agent, its mail server, and the two addresses at which SIPp may call it."""
-
-    agent: Agent
-    smtp: SmtpServer
-    sipp: str
-    addresses: dict[str, tuple[str, int]]
-
-    def facts(self, call_id: str) -> dict[str, object]:
-        """The message.json of a call."""
-        for state in ("queue", "done"):
-            for one in self.agent.messages(state):
-                try:
-                    known = json.loads((one / "message.json").read_text(encoding="utf-8"))
-                except FileNotFoundError:
-                    continue  # it has just moved on
-                if known["call_id"] == call_id:
-                    return dict(known)
-        return {}
-
-    def mail(self, call_id: str) -> tuple[Delivered, dict[str, object]]:
-        """The one e-mail about a call, and its message.json."""
-
-        def about() -> list[Delivered]:
-            known = self.facts(call_id).get("id")
-            return [one for one in self.smtp.delivered if one.message["X-Sipmail-ID"] == known]
-
-        self.smtp.wait_until(lambda: bool(about()), PATIENCE, f"an e-mail about {call_id}")
-        (mail,) = about()
-        return mail, self.facts(call_id)
+Addresses = dict[str, tuple[str, int]]
 
 
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    """One agent, and one Kamailio before it, for all of these calls."""
-    sipp, kamailio = require_program("sipp"), require_program("kamailio")
+    """One agent for all of these calls."""
     folder = tmp_path_factory.mktemp("office")
     smtp = SmtpServer().start()
     # Ports rest between calls, and these calls are quick.
@@ -212,24 +180,32 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
         )
     }
     agent = Agent(folder, base).start()
-    proxy = Proxy(kamailio, next_hop=agent.address).start()
-    addresses = {"directly": agent.address, "through Kamailio": (proxy.host, proxy.ports["udp"])}
-    yield Office(agent, smtp, sipp, addresses)
-    proxy.close()
+    yield Office(agent, smtp)
     agent.close()
     smtp.stop()
-    print(proxy.log(), agent.log(), sep="\n")
+    print(agent.log())
+
+
+@pytest.fixture(scope="module")
+def addresses(office: Office) -> Iterator[Addresses]:
+    """Where SIPp may call the office: itself, and a Kamailio before it."""
+    proxy = Proxy(require_program("kamailio"), next_hop=office.agent.address).start()
+    yield {"directly": office.agent.address, "through Kamailio": (proxy.host, proxy.ports["udp"])}
+    proxy.close()
+    print(proxy.log())
 
 
 @pytest.mark.parametrize("way", ["directly", "through Kamailio"])
 @pytest.mark.parametrize("name", WAYS)
-def test_the_right_mailbox_and_reason(name: str, way: str, office: Office, tmp_path: Path) -> None:
+def test_the_right_mailbox_and_reason(
+    name: str, way: str, office: Office, addresses: Addresses, sipp: str, tmp_path: Path
+) -> None:
     call = WAYS[name]
     # Everyone calls once: several missed calls of one caller would become one e-mail.
     number = f"+4860011{list(WAYS).index(name):03}{way == 'directly':d}"
     caller = f"P-Asserted-Identity: <sip:{number}@{PBX}>"
-    trace = run_scenario(
-        *(office.sipp, tmp_path, "forwarded", office.addresses[way]),
+    trace = Sipp(
+        *(sipp, tmp_path, "forwarded", addresses[way]),
         service="200",
         steps=(
             send("INVITE", headers=(*call.headers, caller), body=OFFER, uri=call.uri),
@@ -238,13 +214,9 @@ def test_the_right_mailbox_and_reason(name: str, way: str, office: Office, tmp_p
             send("ACK"),
             *goodbye(2),
         ),
-    )
-    (call_id,) = {
-        line.partition(": ")[2].strip()
-        for line in trace.splitlines()
-        if line.startswith("Call-ID: ")
-    }
-    mail, facts = office.mail(call_id)
+    ).finish()
+    call_id = call_id_of(trace)
+    mail, facts = office.mail(call_id), office.facts(call_id)
     assert mail.message["X-Sipmail-Caller"] == number
     assert set(mail.recipients) == {f"{call.mailbox}@sipmail.test"}
     assert mail.message["X-Sipmail-Mailbox"] == call.mailbox

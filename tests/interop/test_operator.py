@@ -5,22 +5,31 @@ Mailbox 201 has an operator, and mailbox 202 a menu too.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import StartAgent, require_program
+from tests.conftest import StartAgent
 from tests.interop.conftest import Sound
 from tests.interop.kamailio import PASSWORD, VOICEMAIL, Kamailio
-from tests.interop.scenario import run_scenario
-from tests.interop.steps import OFFER, answer, expect, expect_request, goodbye, maybe, pause, send
+from tests.interop.office import Office
+from tests.interop.scenario import Sipp, call_id_of
+from tests.interop.steps import (
+    OFFER,
+    answer,
+    expect,
+    expect_request,
+    goodbye,
+    key,
+    maybe,
+    pause,
+    send,
+)
 from tests.support import sounds
 from tests.support.agent import Agent, configuration
-from tests.support.patience import PATIENCE
-from tests.support.smtp import Delivered, SmtpServer
+from tests.support.smtp import SmtpServer
 
 pytestmark = pytest.mark.interop
 
@@ -37,11 +46,6 @@ REFER = expect_request(
         "Contact: <sip:",
     ],
 )
-
-
-def key(number: int, digit: str) -> tuple[str, ...]:
-    body = f"Signal={digit}\nDuration=160\n"
-    return send("INFO", number, body=body, kind="application/dtmf-relay"), expect(200)
 
 
 def notify(number: int, line: str, state: str = "active;expires=60") -> tuple[str, ...]:
@@ -69,56 +73,28 @@ LEFT = (pause(4500), SPEAK, pause(2600))
 
 
 @dataclass(frozen=True)
-class Desk:
-    """The agent, its mail server, and SIPp."""
+class Desk(Office):
+    """An office that SIPp calls."""
 
-    agent: Agent
-    smtp: SmtpServer
     sipp: str
 
     def play(
         self, folder: Path, steps: tuple[str, ...], mailbox: str = "201", sound: Path | None = None
     ) -> str:
         """Plays a call; returns its Call-ID."""
-        address = self.agent.address
-        trace = run_scenario(
-            *(self.sipp, folder, "operator", address),
+        trace = Sipp(
+            *(self.sipp, folder, "operator", self.agent.address),
             service=mailbox,
             steps=steps,
             sound=sound,
             seconds=40,
-        )
-        (call_id,) = {
-            line.partition(": ")[2].strip()
-            for line in trace.splitlines()
-            if line.startswith("Call-ID: ")
-        }
-        return call_id
-
-    def mail(self, call_id: str) -> Delivered:
-        """The one e-mail about a call."""
-
-        def about() -> list[Delivered]:
-            wanted = set()
-            for state in ("queue", "done"):
-                for one in self.agent.messages(state):
-                    try:
-                        known = json.loads((one / "message.json").read_text(encoding="utf-8"))
-                    except FileNotFoundError:
-                        continue  # it has just moved on
-                    if known["call_id"] == call_id:
-                        wanted.add(one.name)
-            return [one for one in self.smtp.delivered if one.message["X-Sipmail-ID"] in wanted]
-
-        self.smtp.wait_until(lambda: bool(about()), PATIENCE, f"an e-mail about {call_id}")
-        (mail,) = about()
-        return mail
+        ).finish()
+        return call_id_of(trace)
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(sipp: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """One agent for all of these calls."""
-    sipp = require_program("sipp")
     folder = tmp_path_factory.mktemp("desk")
     smtp = SmtpServer().start()
     base = configuration(folder, smtp)
@@ -185,9 +161,9 @@ def test_an_operator_after_the_message_leaves_the_message(
 
 
 def test_through_a_proxy_at_which_it_is_registered(
-    agent: StartAgent, pbx: Callable[..., Kamailio], tmp_path: Path
+    agent: StartAgent, pbx: Callable[..., Kamailio], sipp: str, tmp_path: Path
 ) -> None:
-    sipp, server = require_program("sipp"), pbx()
+    server = pbx()
     trunk = {
         "registrar": f"sip:127.0.0.1:{server.port}",
         "username": VOICEMAIL,
@@ -213,5 +189,5 @@ def test_through_a_proxy_at_which_it_is_registered(
         ],
     )
     steps = (*ANSWERED, pause(2000), *key(2, "0"), refer, *ACCEPTED, *TAKEN)
-    run_scenario(sipp, tmp_path, "proxy", server.address, steps=steps, seconds=40)
+    Sipp(sipp, tmp_path, "proxy", server.address, steps=steps, seconds=40).finish()
     started.wait_log("the operator has taken it")

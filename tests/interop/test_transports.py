@@ -16,7 +16,7 @@ import pytest
 from tests.conftest import StartAgent
 from tests.interop.kamailio import PASSWORD, REALM, VOICEMAIL
 from tests.interop.proxy import Proxy
-from tests.interop.scenario import run_scenario
+from tests.interop.scenario import Sipp
 from tests.net.certificates import Authority
 from tests.support.agent import Agent
 from tests.support.patience import PATIENCE
@@ -99,7 +99,7 @@ def leave_message(
     sipp: str, folder: Path, server: Proxy, message: Path, mail: SmtpServer, count: int = 1
 ) -> None:
     target = server.host, server.ports["udp"]
-    run_scenario(sipp, folder, "leave_message", target, service="201", sound=message)
+    Sipp(sipp, folder, "leave_message", target, sound=message).finish()
     delivered = mail.wait(count)[-1].message
     assert "+48600111222" in str(delivered["X-Sipmail-Caller"])
     text = delivered.get_body(("plain",))
