@@ -26,8 +26,8 @@ from sipmail.spool.message import Kind, Message
 from sipmail.spool.spool import Spool, State
 from tests.mail.calls import babble, leave, packets
 from tests.mail.conftest import ANNA, NOON, MakeConfig
+from tests.mail.courier import running, scenario, until
 from tests.mail.post import MESSAGE, MP3, called_by, mailbox
-from tests.mail.test_courier import running, scenario, until
 from tests.support.smtp import SmtpServer
 
 SECRET = "k3y"

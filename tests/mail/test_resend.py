@@ -16,7 +16,7 @@ from sipmail.spool.message import Delivery, Kind, Message, RecipientState, Recip
 from sipmail.spool.spool import Spool, State
 from tests.mail.calls import leave
 from tests.mail.conftest import ANNA, JAN, NOON, OFFICE, MakeConfig
-from tests.mail.test_courier import SPOKEN, running
+from tests.mail.courier import SPOKEN, running
 from tests.support.smtp import SmtpServer
 
 
