@@ -24,7 +24,7 @@ from sipmail.net.stream import Streams
 from sipmail.net.tls import TlsPeer, client_context
 from sipmail.net.trace import Trace
 from sipmail.net.udp import UdpSocket
-from sipmail.sip.actions import Action, Hop, Registered, RegistrationFailed, Resolve, Send
+from sipmail.sip.actions import Action, Hop, Registered, RegistrationFailed, Resolve, Send, Way
 from sipmail.sip.endpoint import Endpoint
 from sipmail.sip.uri import SipUri, parse_uri
 
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 _ANY = ("0.0.0.0", "::", "")  # noqa: S104
 _PEERS_REMEMBERED = 4096
 _ADDRESS_SECONDS = 10.0
-_NOWHERE = Hop("udp", "0.0.0.0", 0)  # noqa: S104
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ class Driver:
         self._came_by: dict[tuple[str, int], UdpSocket] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._address_timer: asyncio.TimerHandle | None = None
-        self._registered_from: dict[str, tuple[Hop, Hop]] = {}
+        self._registered_from: dict[str, dict[Hop, Hop]] = {}
         self._broken: set[str] = set()
         self._led_to: dict[str, list[Hop]] = {}
         self._looking_up: set[asyncio.Task[None]] = set()
@@ -289,10 +288,10 @@ class Driver:
         for hop in hops:
             if hop.transport == "tls":
                 self._streams.peers[hop.host, hop.port] = TlsPeer(uri.host.strip("[]"), context)
-        local = self.local_towards(hops[0]) if hops else _NOWHERE
-        if hops:
-            self._registered_from[trunk] = (hops[0], local)
-        self.perform(self.endpoint.resolved(trunk, hops, local, self.now))
+        ways = [Way(hop, self.local_towards(hop)) for hop in hops]
+        if ways:
+            self._registered_from[trunk] = {way.to: way.local for way in ways}
+        self.perform(self.endpoint.resolved(trunk, ways, self.now))
 
     def _note_where(self, trunk: str, uri: SipUri, hops: list[Hop]) -> None:
         """Tells of a name that leads elsewhere than before."""
@@ -343,21 +342,23 @@ class Driver:
         """Has a trunk register again whose registrar knows an address that we no longer have."""
         self._address_timer = self._loop.call_later(_ADDRESS_SECONDS, self._look_at_addresses)
         self._addresses.forget()
-        for trunk, (hop, before) in list(self._registered_from.items()):
+        for trunk, ways in list(self._registered_from.items()):
+            current = self.endpoint.registrations.get(trunk)
+            used = None if current is None else current.hop
+            hop = used if used in ways else next(iter(ways))
             if self._addresses.routed(hop.host, self.now) is None:
                 continue  # no network at this moment: once there is one again, it is seen here
             local = self.local_towards(hop)
+            before, ways[hop] = ways[hop], local
             if local.host == before.host:
                 continue
-            self._registered_from[trunk] = (hop, local)
             log.warning(
                 "trunk %s: our address is %s now (before: %s): registering again",
                 trunk,
                 local.host,
                 before.host,
             )
-            current = self.endpoint.registrations.get(trunk)
-            way = current.hop if current is not None and current.hop is not None else hop
+            way = used or hop
             self._streams.drop(way)
             self.perform(self.endpoint.transport_failed(way, self.now))
 

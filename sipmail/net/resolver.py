@@ -7,7 +7,9 @@ Rules kept (RFC 3263, section 4):
 - A numeric host or an explicit port means A/AAAA only; a name without a port is looked up as SRV
   first (what NAPTR names, or `_sip._udp`, `_sip._tcp`, `_sips._tcp`), the records by priority and
   weight (RFC 2782), and as A/AAAA when there is none (4.2).
-- All hops are of one transport: the first service that leads anywhere.
+- What all of these services lead to are hops to try one after the other, also from one transport
+  to the next (4.3). But where TLS leads anywhere, nothing in the clear comes after it: whoever can
+  break a connection must not be able to take the encryption away.
 
 The order among equals is drawn once a process and then stays, so that a registration moves only
 when DNS, or the state of a server, has changed. A look-up that fails for the moment (no server
@@ -36,6 +38,9 @@ from sipmail.sip.uri import SipUri
 
 log = logging.getLogger(__name__)
 
+_DEFAULT = "udp"
+_WITHOUT_NAPTR = (_DEFAULT, "tcp")
+"""The transports whose SRV records are looked for where nothing names one, best first."""
 _DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
 _SRV_SERVICES = {"udp": "_sip._udp.", "tcp": "_sip._tcp.", "tls": "_sips._tcp."}
 _POINTED_AT = {"sip+d2u": "udp", "sip+d2t": "tcp", "sips+d2t": "tls"}
@@ -56,8 +61,8 @@ class LookupFailed(Exception):
 
 
 def transport_of(uri: SipUri) -> str:
-    """The transport that a URI asks for, `udp` where it asks for none: `udp`, `tcp` or `tls`."""
-    return _asked_for(uri) or "udp"
+    """The transport that a URI asks for, or what it means without: `udp`, `tcp` or `tls`."""
+    return _asked_for(uri) or _DEFAULT
 
 
 def _asked_for(uri: SipUri) -> str | None:
@@ -145,10 +150,13 @@ class Resolver:
             return [Hop(transport, host, uri.port or _DEFAULT_PORTS[transport])]
         if uri.port is not None:
             return await self._hops(transport, host, uri.port)
+        hops: list[Hop] = []
         for one, name in await self._candidates(uri, host, transports):
-            if hops := await self._served(one, name):
-                return hops
-        return await self._hops(transport, host, _DEFAULT_PORTS[transport])
+            if one == "tls" or all(hop.transport != "tls" for hop in hops):
+                hops += await self._served(one, name)
+        if not hops:
+            return await self._hops(transport, host, _DEFAULT_PORTS[transport])
+        return list(dict.fromkeys(hops))
 
     async def _candidates(
         self, uri: SipUri, host: str, transports: Collection[str]
@@ -160,7 +168,7 @@ class Resolver:
         pointers = await self._look_up(host, self._pointers, self._good_pointers)
         pointed = [one for one in follow(pointers) if one[0] in transports]
         return pointed or [
-            (one, _SRV_SERVICES[one] + host) for one in ("udp", "tcp") if one in transports
+            (one, _SRV_SERVICES[one] + host) for one in _WITHOUT_NAPTR if one in transports
         ]
 
     async def _served(self, transport: str, name: str) -> list[Hop]:
@@ -169,7 +177,7 @@ class Resolver:
         hops: list[Hop] = []
         for target, port in order_services(sorted(records), random.Random(self._seed).random):
             hops += await self._hops(transport, target, port)
-        return list(dict.fromkeys(hops))
+        return hops
 
     async def _hops(self, transport: str, host: str, port: int) -> list[Hop]:
         if is_numeric(host):

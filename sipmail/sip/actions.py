@@ -28,6 +28,14 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """A hop to send to, and our end of it: the address and port of ours that it sees."""
+
+    to: Hop
+    local: Hop
+
+
+@dataclass(frozen=True, slots=True)
 class Send:
     """Send these bytes: one datagram, or over the connection to that hop."""
 
@@ -37,7 +45,7 @@ class Send:
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """Look up `uri` (RFC 3263) and tell `Endpoint.resolved(trunk, hops, local, now)`."""
+    """Look up `uri` (RFC 3263) and tell `Endpoint.resolved(trunk, ways, now)`."""
 
     trunk: str
     uri: str

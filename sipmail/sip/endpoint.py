@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from sipmail.errors import ProtocolError
-from sipmail.sip.actions import Action, Hop, Ignored
+from sipmail.sip.actions import Action, Hop, Ignored, Way
 from sipmail.sip.call import Call
 from sipmail.sip.context import Context
 from sipmail.sip.in_dialog import InDialog
@@ -119,14 +119,11 @@ class Endpoint:
                 line.registration.start(now)
         return self._context.take()
 
-    def resolved(self, trunk: str, hops: Sequence[Hop], local: Hop, now: float) -> list[Action]:
-        """The answer to `Resolve`: where to send to, best first, and our address as seen there.
-
-        No hops: the look-up failed.
-        """
+    def resolved(self, trunk: str, ways: Sequence[Way], now: float) -> list[Action]:
+        """The answer to `Resolve`: where to send to, best first. No ways: the look-up failed."""
         line = self._lines.get(trunk)
         if line is not None and line.registration is not None:
-            line.registration.resolved(hops, local, now)
+            line.registration.resolved(ways, now)
             self._sources.forget()
         return self._context.take()
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from sipmail.errors import ProtocolError
-from sipmail.sip.actions import Hop, Registered, RegistrationFailed, Resolve, Unregistered
+from sipmail.sip.actions import Hop, Registered, RegistrationFailed, Resolve, Unregistered, Way
 from sipmail.sip.alarms import Alarm
 from sipmail.sip.backoff import backoff
 from sipmail.sip.client_transaction import ClientTransaction, Failure
@@ -119,7 +119,8 @@ class Registration:
         self._answered: set[int] = set()
         self._moved = False
         self._home: frozenset[str] = frozenset()
-        self._hops: list[Hop] = []
+        self._hops: dict[Hop, Hop] = {}
+        """Those of the last look-up, best first, each with our end of the way there."""
         self._untried: list[Hop] = []
         self._failed: dict[Hop, float] = {}
         self._local: Hop | None = None
@@ -169,18 +170,15 @@ class Registration:
             self._leaving = False
             self._resolve(now)
 
-    def resolved(self, hops: Sequence[Hop], local: Hop, now: float) -> None:
-        """The look-up that was asked for has ended; without hops it failed."""
+    def resolved(self, ways: Sequence[Way], now: float) -> None:
+        """The look-up that was asked for has ended; without ways it failed."""
         if self.phase is not RegistrationPhase.RESOLVING:
             return
         self._cancel_alarm()
-        if hops:
-            self._hops = list(hops)
+        if ways:
+            self._hops = {way.to: way.local for way in ways}
             if self._redirected is None:
-                self._home = frozenset(hop.host for hop in hops)
-            if self._local is not None and self._local != local:
-                self.address = None
-            self._local = local
+                self._home = frozenset(hop.host for hop in self._hops)
         if not self._hops:
             self._fail(None, "the name of the registrar does not resolve", now)
             return
@@ -242,7 +240,7 @@ class Registration:
         self._alarm = self._context.at(now + self._context.timers.transaction, self._unresolved)
 
     def _unresolved(self, now: float) -> None:
-        self.resolved((), Hop("udp", "", 0), now)
+        self.resolved((), now)
 
     def _try_next(self, now: float) -> None:
         self.hop = self._untried.pop(0)
@@ -253,13 +251,12 @@ class Registration:
         self._register(now)
 
     def _register(self, now: float) -> None:
-        hop, local = self.hop, self._local
+        hop, address = self.hop, self.address
         assert hop is not None  # there are hops before anything is sent
-        assert local is not None  # which came with the hops
-        local = Hop(hop.transport, local.host, local.port)
-        address = self.address
-        if address is None or address.transport != hop.transport:
+        local = self._hops[hop]
+        if address is None or local != self._local:
             address = self.address = local
+        self._local = local
         contact = self._binding.contact(address)
         self._number += 1
         if self._leaving:
@@ -384,7 +381,7 @@ class Registration:
         self._expires_at = now + expires
         self.phase = RegistrationPhase.REGISTERED
         early = self._context.timers.early_refresh
-        if hop != self._hops[0]:
+        if hop != next(iter(self._hops)):
             early += self._context.timers.transaction  # to try the better one first
         early = min(expires / 2, early)
         self._alarm = self._context.at(now + expires - early, self._resolve)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import count
 
-from sipmail.sip.actions import Action, Hop, Registered, RegistrationFailed, Resolve, Send
+from sipmail.sip.actions import Action, Hop, Registered, RegistrationFailed, Resolve, Send, Way
 from sipmail.sip.endpoint import Endpoint
 from sipmail.sip.message import Request, parse, response_to
 from sipmail.sip.trunk import Trunk
@@ -12,6 +12,7 @@ from sipmail.sip.trunk import Trunk
 BEST = Hop("udp", "192.0.2.1", 5060)
 NEXT = Hop("udp", "192.0.2.2", 5060)
 US = Hop("udp", "192.0.2.50", 5060)
+WAYS = [Way(BEST, US), Way(NEXT, US)]
 
 
 class World:
@@ -38,7 +39,7 @@ class World:
     def _carry_out(self, actions: list[Action]) -> None:
         for action in actions:
             if isinstance(action, Resolve):
-                self._carry_out(self.endpoint.resolved("pbx", [BEST, NEXT], US, self.now))
+                self._carry_out(self.endpoint.resolved("pbx", WAYS, self.now))
             elif isinstance(action, Send) and action.to in self.up:
                 request = parse(action.data)
                 assert isinstance(request, Request)
@@ -118,7 +119,7 @@ def test_a_registrar_that_does_not_know_the_nonce_of_another_one_is_answered_ane
     def register(actions: list[Action]) -> None:
         for action in actions:
             if isinstance(action, Resolve):
-                register(endpoint.resolved("pbx", [BEST], US, 0.0))
+                register(endpoint.resolved("pbx", WAYS[:1], 0.0))
             elif isinstance(action, Send):
                 request = parse(action.data)
                 assert isinstance(request, Request)

@@ -243,6 +243,14 @@ def example() -> Dns:
     return dns
 
 
+TCP_THEN_UDP = [
+    Hop("tcp", "192.0.2.1", 5060),
+    Hop("tcp", "192.0.2.2", 5070),
+    Hop("udp", "192.0.2.3", 5060),
+]
+UDP_THEN_TCP = [TCP_THEN_UDP[2], *TCP_THEN_UDP[:2]]
+
+
 def test_naptr_chooses_the_transport_by_order_and_preference() -> None:
     assert follow(EXAMPLE) == [
         ("tls", "_sips._tcp.example.com"),
@@ -250,19 +258,32 @@ def test_naptr_chooses_the_transport_by_order_and_preference() -> None:
         ("udp", "_sip._udp.example.com"),
     ]
     dns = example()
-    assert hops(dns.resolver(), "sip:example.com") == [Hop("tls", "192.0.2.9", 5061)]
-    assert dns.asked == ["example.com", "_sips._tcp.example.com", "secure.example.com"]
+    assert hops(dns.resolver(), "sip:example.com")[0] == Hop("tls", "192.0.2.9", 5061)
+    assert dns.asked[:3] == ["example.com", "_sips._tcp.example.com", "secure.example.com"]
 
 
 def test_a_transport_that_we_lack_is_not_chosen() -> None:
+    found = asyncio.run(example().resolver().resolve(sip("sip:example.com"), ("tcp",)))
+    assert found == TCP_THEN_UDP[:2]
+
+
+def test_the_next_transport_follows_where_the_first_fails() -> None:
     found = asyncio.run(example().resolver().resolve(sip("sip:example.com"), ("udp", "tcp")))
-    assert found == [Hop("tcp", "192.0.2.1", 5060), Hop("tcp", "192.0.2.2", 5070)]
+    assert found == TCP_THEN_UDP
+
+
+def test_nothing_in_the_clear_follows_tls() -> None:
+    assert hops(example().resolver(), "sip:example.com") == [Hop("tls", "192.0.2.9", 5061)]
+    dns = example()
+    dns.pointers["example.com"][1] = (90, 45, "s", "SIPS+D2T", "_sips._tcp.example.com")
+    transports = [hop.transport for hop in hops(dns.resolver(), "sip:example.com")]
+    assert transports == ["tcp", "tcp", "tls"]
 
 
 def test_a_service_that_leads_nowhere_gives_way_to_the_next() -> None:
     dns = example()
     del dns.services["_sips._tcp.example.com"], dns.addresses["server1.example.com"]
-    assert hops(dns.resolver(), "sip:example.com") == [Hop("tcp", "192.0.2.2", 5070)]
+    assert hops(dns.resolver(), "sip:example.com") == TCP_THEN_UDP[1:]
 
 
 def test_what_naptr_points_at_may_be_elsewhere() -> None:
@@ -284,12 +305,14 @@ def test_what_naptr_points_at_may_be_elsewhere() -> None:
 def test_naptr_of_other_kinds_is_as_none(pointer: Pointer) -> None:
     dns = example()
     dns.pointers["example.com"] = [pointer]
-    assert hops(dns.resolver(), "sip:example.com") == [Hop("udp", "192.0.2.3", 5060)]
+    assert hops(dns.resolver(), "sip:example.com") == UDP_THEN_TCP
 
 
 def test_without_naptr_the_srv_records_say_which_transport() -> None:
     dns = example()
     dns.pointers.clear()
+    assert hops(dns.resolver(), "sip:example.com") == UDP_THEN_TCP
+    dns.asked.clear()
     del dns.services["_sip._udp.example.com"]
     assert [hop.transport for hop in hops(dns.resolver(), "sip:example.com")] == ["tcp", "tcp"]
     assert dns.asked[:3] == ["example.com", "_sip._udp.example.com", "_sip._tcp.example.com"]

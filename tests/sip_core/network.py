@@ -28,6 +28,7 @@ from sipmail.sip.actions import (
     TransferFailed,
     Transferred,
     Unregistered,
+    Way,
 )
 from sipmail.sip.endpoint import Endpoint
 from sipmail.sip.trunk import Trunk
@@ -336,9 +337,9 @@ class RegistrarSchedule:
         network = self.network
         for action in actions:
             if isinstance(action, Resolve):
-                hops = [] if network.random.random() < 0.1 else [self._hop]
+                ways = [] if network.random.random() < 0.1 else [Way(self._hop, US)]
                 wait = network.random.random()
-                network.after(wait, lambda hops=hops: self._resolved(hops))  # type: ignore[misc]
+                network.after(wait, lambda ways=ways: self._resolved(ways))  # type: ignore[misc]
             elif isinstance(action, Send):
                 if action.data.strip():
                     self._note_request(action.data.decode())
@@ -348,8 +349,8 @@ class RegistrarSchedule:
                 if isinstance(action, RegistrationFailed | Unregistered):
                     self._unanswered.clear()
 
-    def _resolved(self, hops: list[Hop]) -> None:
-        self._take(self.endpoint.resolved("pbx", hops, US, self.network.now))
+    def _resolved(self, ways: list[Way]) -> None:
+        self._take(self.endpoint.resolved("pbx", ways, self.network.now))
 
     def _note_request(self, text: str) -> None:
         self._unanswered.add(text.partition("CSeq: ")[2].partition("\r\n")[0])

@@ -19,6 +19,7 @@ from sipmail.sip.actions import (
     Resolve,
     Send,
     Unregistered,
+    Way,
 )
 from sipmail.sip.registration import RegistrationPhase
 from sipmail.sip.timers import Timers
@@ -47,8 +48,12 @@ class Registrar:
         """Answers the look-up; the REGISTER that follows."""
         assert isinstance(self.scene.actions[-1], Resolve)
         endpoint = self.scene.endpoint
-        self.scene.note(endpoint.resolved(name, self.hops, self.local, self.scene.now))
+        self.scene.note(endpoint.resolved(name, self.ways, self.scene.now))
         return self.last
+
+    @property
+    def ways(self) -> list[Way]:
+        return [Way(hop, replace(self.local, transport=hop.transport)) for hop in self.hops]
 
     @property
     def last(self) -> Message:
@@ -354,7 +359,7 @@ def test_403_is_backed_off_at_once() -> None:
 def test_a_name_that_does_not_resolve() -> None:
     scene = Scene(PBX)
     scene.note(scene.endpoint.start(scene.now))
-    scene.note(scene.endpoint.resolved("pbx", [], Hop("udp", "0.0.0.0", 0), scene.now))
+    scene.note(scene.endpoint.resolved("pbx", [], scene.now))
     assert "does not resolve" in scene.told(RegistrationFailed)[0].reason
     scene.advance(46)
     registrar = Registrar(scene)
@@ -362,7 +367,7 @@ def test_a_name_that_does_not_resolve() -> None:
     registrar.accept()
     # Later the old addresses serve.
     scene.advance(271)
-    scene.note(scene.endpoint.resolved("pbx", [], Hop("udp", "0.0.0.0", 0), scene.now))
+    scene.note(scene.endpoint.resolved("pbx", [], scene.now))
     assert scene.sent[-1].to == FIRST
     assert registrar.last.get("CSeq") == "2 REGISTER"
 
@@ -512,7 +517,7 @@ def test_unregister_of_what_never_registered() -> None:
     scene.note(scene.endpoint.start(scene.now))
     scene.note(scene.endpoint.unregister(scene.now))
     assert scene.told(Unregistered) == [Unregistered("pbx")]
-    scene.note(scene.endpoint.resolved("pbx", registrar.hops, US, scene.now))
+    scene.note(scene.endpoint.resolved("pbx", registrar.ways, scene.now))
     assert scene.sent == []
     assert scene.endpoint.deadline is None
 
@@ -594,7 +599,7 @@ def test_several_accounts_on_one_pbx_are_told_apart() -> None:
     scene.note(scene.endpoint.start(scene.now))
     users = {}
     for trunk in trunks:
-        scene.note(scene.endpoint.resolved(trunk.name, [FIRST], US, scene.now))
+        scene.note(scene.endpoint.resolved(trunk.name, [Way(FIRST, US)], scene.now))
         users[trunk.name] = contact_user(scene.sent[-1].message)
 
     def trunk_of(uri: str) -> str:
@@ -613,7 +618,7 @@ def test_an_unclear_call_belongs_to_the_first_trunk() -> None:
     scene = Scene(*trunks)
     scene.note(scene.endpoint.start(scene.now))
     for trunk in trunks:
-        scene.note(scene.endpoint.resolved(trunk.name, [FIRST], US, scene.now))
+        scene.note(scene.endpoint.resolved(trunk.name, [Way(FIRST, US)], scene.now))
     scene.receive(Phone(FIRST).invite(), FIRST)
     assert scene.told(Incoming)[-1].trunk == "t300"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sipmail.sip.actions import Ended, Hop, Incoming, Send
+from sipmail.sip.actions import Ended, Hop, Incoming, Send, Way
 from sipmail.sip.trunk import Trunk
 from tests.sip_core.scene import MEDIA, OFFER, PHONE, STRANGER, US, Phone, Scene, established
 
@@ -105,7 +105,7 @@ def test_damaged_answers_to_our_requests() -> None:
         ("Expires", "70"),
     ]
     for _ in range(400):
-        scene.note(scene.endpoint.resolved("pbx", [hop], US, scene.now))
+        scene.note(scene.endpoint.resolved("pbx", [Way(hop, US)], scene.now))
         request = scene.sent[-1].message
         answer = Phone().respond(request, chance.choice((200, 302, 401, 423, 503)), headers)
         scene.receive(damaged(answer, chance), hop)
