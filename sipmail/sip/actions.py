@@ -156,7 +156,7 @@ class Renamed:
 
 @dataclass(frozen=True, slots=True)
 class Transferred:
-    """Whoever the call was to be transferred to has answered: the call is theirs, ours may end."""
+    """Whoever the call was to be transferred to has it now; ours may end, where it has not."""
 
     call: str
 

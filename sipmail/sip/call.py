@@ -248,6 +248,8 @@ class Call:
             )
         why = next((f"{one.text or one}" for one in reasons(request.headers)), "")
         if not self._told and self._bye is None:
+            if self._transfer is not None and self._transfer.handed_over(request):
+                self._context.tell(Transferred(self.key))
             self._context.tell(HungUp(self.key, why))
         self._over("hung up by the peer" if self._bye is None else self._cause)
 

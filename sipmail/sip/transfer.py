@@ -12,6 +12,10 @@ Rules:
 - A subscription that ends without a result has failed: nobody will say more.
 - After `Timers.transfer` it counts as failed. Should whoever was asked for answer later, it is done
   all the same: they have the caller then.
+- A peer that took the REFER and then says BYE, before any result, has handed the caller over by
+  itself, as PBXs do that follow a REFER without reporting on it. But one that has told of ringing
+  would have told of the answer: there the caller has given up, unless the BYE's Reason says
+  otherwise (RFC 3326).
 - 481 to the REFER says that the call is gone (RFC 3261 section 12.2.1.2).
 """
 
@@ -28,6 +32,7 @@ from sipmail.sip.context import Context
 from sipmail.sip.dialog_request import DialogRequest, Finished
 from sipmail.sip.message import Request, Response
 from sipmail.sip.parameters import EMPTY, Parameters
+from sipmail.sip.reason import completed_elsewhere
 from sipmail.sip.uri import SipUri
 
 Pairs = tuple[tuple[str, str], ...]
@@ -69,6 +74,7 @@ class Transfer:
         now: float,
     ) -> None:
         self.state = TransferState.ASKED
+        self._rings = False
         self._done = done
         self._failed = failed
         self._lost = lost
@@ -95,8 +101,16 @@ class Transfer:
             self._done(now)
         elif status >= 300:
             self._fail(status, reason)
-        elif _is_over(notify):
-            self._fail(None, "nobody says what became of it")
+        else:
+            self._rings = self._rings or status > 100
+            if _is_over(notify):
+                self._fail(None, "nobody says what became of it")
+
+    def handed_over(self, bye: Request) -> bool:
+        """Whether this BYE of the peer says that somebody else has the caller now."""
+        if self.state is not TransferState.WAITING:
+            return False
+        return not self._rings or completed_elsewhere(bye.headers)
 
     def drop(self) -> None:
         """The call is ending."""

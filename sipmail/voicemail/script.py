@@ -66,8 +66,7 @@ class _Visit:
         for _ in range(1 + _PATIENCE):
             key = await self._call.play(*prompts, keys=_ANY_KEY)
             if key == OPERATOR_KEY and key not in desk.plans and self._plan.operator is not None:
-                await self._transfer(self._plan.operator)
-                await self._call.play(self._plan.operator.unavailable)
+                await self._call.play(await self._transfer(self._plan.operator))
                 return
             if (chosen := desk.plans.get(key)) is not None:
                 self._plan = chosen
@@ -82,13 +81,14 @@ class _Visit:
         offer = () if self._nobody_there else plan.offer
         key = await self._call.play(plan.quiet, plan.greeting, *offer, keys=keys)
         if key == OPERATOR_KEY and plan.operator is not None:
-            await self._transfer(plan.operator)
-            await self._call.play(plan.operator.unavailable)
+            await self._call.play(await self._transfer(plan.operator))
 
-    async def _transfer(self, operator: Operator) -> None:
-        """Returns where nobody could be had: the call then goes on where it was."""
+    async def _transfer(self, operator: Operator) -> str:
+        """Returns where nobody could be had, with the prompt that says so: the call then goes on
+        where it was."""
         await self._call.play(operator.connecting)
         await self._call.transfer(operator.to)
+        return operator.unavailable
         self._nobody_there = True
 
     async def _record(self, *before: str) -> None:
@@ -129,7 +129,6 @@ class _Visit:
             elif key == _KEEP:
                 return
             elif key == OPERATOR_KEY and operator is not None:
-                await self._transfer(operator)
-                said = (operator.unavailable,)
+                said = (await self._transfer(operator),)
             elif key:
                 said = (menu.invalid,)

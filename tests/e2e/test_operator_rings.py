@@ -10,8 +10,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import LONG, PLAIN, own_number, wait_mail, wait_settled, write_greeting
-from tests.e2e.telephone import decoded, message, noise, opening, recording, same, wait_recording
+from tests.e2e.conftest import (
+    LONG,
+    PLAIN,
+    facts,
+    own_number,
+    wait_mail,
+    wait_settled,
+    write_greeting,
+)
+from tests.e2e.telephone import (
+    decoded,
+    message,
+    noise,
+    opening,
+    recording,
+    same,
+    until,
+    wait_recording,
+)
 from tests.e2e.test_calls import info
 from tests.support.agent import Agent, configuration
 from tests.support.caller import Call, Caller
@@ -95,7 +112,19 @@ def test_a_caller_who_does_not_wait_for_the_operator_has_called(
     desk: Agent, phone: Caller, smtp: SmtpServer
 ) -> None:
     call = put_through(phone)
+    notify(call, "100 Trying", "active;expires=60")
+    notify(call, "180 Ringing", "active;expires=60")
     call.hang_up()
     mail = wait_mail(smtp, phone.user)
     assert str(mail.message["Subject"]).startswith("Missed call")
     assert wait_settled(desk, call.call_id)["kind"] == "missed"
+
+
+def test_a_phone_system_that_takes_the_call_back_has_put_it_through(
+    desk: Agent, phone: Caller
+) -> None:
+    call = put_through(phone)
+    notify(call, "100 Trying", "active;expires=60")
+    call.hang_up()
+    desk.wait_log(f"{call.call_id}: the operator has taken it")
+    until(lambda: not facts(desk, call.call_id), "nothing to tell of")

@@ -113,14 +113,28 @@ def desk(sipp: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     print(agent.log())
 
 
-def test_the_operator_takes_the_call(desk: Desk, tmp_path: Path) -> None:
-    call_id = desk.play(tmp_path, (*ZERO_IN_THE_GREETING, *ACCEPTED, *TAKEN))
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        (*ACCEPTED, *TAKEN),
+        (answer("202 Accepted"), *goodbye(3)),
+        (answer("202 Accepted"), *notify(3, "100 Trying"), *goodbye(4)),
+    ],
+    ids=["told", "BYE without a NOTIFY", "BYE without a result"],
+)
+def test_the_operator_takes_the_call(outcome: tuple[str, ...], desk: Desk, tmp_path: Path) -> None:
+    call_id = desk.play(tmp_path, (*ZERO_IN_THE_GREETING, *outcome))
     desk.agent.wait_log(f"{call_id}: the operator has taken it")
     assert desk.agent.stop() == 0
     # Nothing was recorded, and somebody has spoken to the caller: there is nothing to tell.
     kept = [desk.agent.messages(state) for state in ("recording", "queue", "done", "failed")]
     assert kept == [[], [], [], []]
     desk.agent.start()
+
+
+def test_a_caller_who_hangs_up_while_it_rings_has_called(desk: Desk, tmp_path: Path) -> None:
+    mail = desk.mail(desk.play(tmp_path, (*ZERO_IN_THE_GREETING, *ACCEPTED, *goodbye(5))))
+    assert str(mail.message["Subject"]).startswith("Missed call")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from sipmail.sip.actions import Ended, Hop, TransferFailed, Transferred
+from sipmail.sip.actions import Ended, Hop, HungUp, TransferFailed, Transferred
 from sipmail.sip.transfer import target_of
 from tests.sip_core.scene import PHONE, Phone, Scene, established
 from tests.sip_core.test_registration import FIRST, challenge, md5, registered
@@ -207,7 +207,7 @@ def test_a_call_that_is_not_up_is_not_transferred() -> None:
     assert scene.note(scene.endpoint.transfer("nobody's", "100", scene.now)) == []
 
 
-def test_the_caller_hangs_up_meanwhile() -> None:
+def test_the_caller_hangs_up_before_the_refer_is_answered() -> None:
     scene = Scene()
     phone = established(scene)
     refer(scene)
@@ -216,6 +216,38 @@ def test_the_caller_hangs_up_meanwhile() -> None:
     assert scene.advance(120) == []
     assert results(scene) == []
     assert len(scene.told(Ended)) == 1
+    assert scene.settled()
+
+
+ELSEWHERE = ("Reason", 'SIP;cause=200;text="Call completed elsewhere"')
+
+
+@pytest.mark.parametrize(
+    ("notified", "reason", "handed_over"),
+    [
+        ((), (), True),
+        (("100 Trying",), (), True),
+        (("100 Trying", "180 Ringing"), (), False),
+        (("183 Session Progress",), (), False),
+        (("180 Ringing",), (ELSEWHERE,), True),
+        (("180 Ringing",), (("Reason", "Q.850;cause=16"),), False),
+        (("100 Trying", "486 Busy Here"), (), False),
+    ],
+)
+def test_a_bye_that_comes_before_the_result(
+    notified: tuple[str, ...], reason: tuple[tuple[str, str], ...], handed_over: bool
+) -> None:
+    scene = Scene()
+    phone = established(scene)
+    scene.receive(phone.respond(refer(scene), 202))
+    for line in notified:
+        notify(scene, phone, f"SIP/2.0 {line}\r\n")
+    [answer] = scene.receive(phone.request("BYE", list(reason)))
+    assert answer.status == 200
+    told = [one for one in results(scene) if isinstance(one, Transferred)]
+    assert told == [Transferred(scene.call)] * handed_over
+    assert len(scene.told(HungUp)) == len(scene.told(Ended)) == 1
+    assert scene.advance(120) == []
     assert scene.settled()
 
 
