@@ -88,8 +88,8 @@ class _Visit:
         where it was."""
         await self._call.play(operator.connecting)
         await self._call.transfer(operator.to)
-        return operator.unavailable
         self._nobody_there = True
+        return operator.unavailable
 
     async def _record(self, *before: str) -> None:
         plan = self._plan
