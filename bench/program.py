@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import soundfile
+import soxr
+
+from sipmail.codecs import g711
 
 HERE = Path(__file__).resolve().parent
 _RATE = 8000
@@ -23,10 +27,11 @@ _DELIVERY = 120.0
 def settings(
     greeting: Path, calls: int, pairs: int, sip_port: int, smtp_port: int, attachment: str
 ) -> dict[str, Any]:
-    """A configuration for `calls` calls at once on `pairs` pairs of ports, with one mailbox that
-    keeps every sample."""
+    """A configuration for `calls` calls at once on `pairs` pairs of ports, with one mailbox: as WAV
+    it keeps every sample, else it does to the sound what mailboxes do by default."""
     first = free_range(pairs)
-    record = {"max": "10m", "silence": "0s", "trim": False, "normalize": False}
+    exact = {"silence": "0s", "trim": False, "normalize": False}
+    record = {"max": "10m", **(exact if attachment == "wav" else {})}
     return {
         "language": "en",
         "timezone": "UTC",
@@ -56,11 +61,27 @@ def settings(
     }
 
 
-def sounds(work: Path, greeting: float) -> tuple[Path, Path]:
-    """A minute of seeded noise as raw µ-law, and a greeting of the wanted length."""
+def noise(work: Path) -> Path:
+    """A minute of seeded noise as raw µ-law: each stretch of it is like no other."""
     rng = np.random.default_rng(1)
-    audio = work / "audio.ul"
+    audio = work / "noise.ul"
     audio.write_bytes(rng.integers(0, 256, 60 * _RATE, np.uint8).tobytes())
+    return audio
+
+
+def speech(work: Path) -> Path:
+    """Somebody speaking, as raw µ-law: the prompts that sipmail ships, one after the other."""
+    spoken = []
+    for path in sorted((HERE.parent / "greetings" / "en").glob("*.wav")):
+        sound, rate = soundfile.read(path, dtype="int16")
+        spoken.append(g711.encode_ulaw(soxr.resample(sound, rate, _RATE)))
+    audio = work / "speech.ul"
+    audio.write_bytes(np.concatenate(spoken).tobytes())
+    return audio
+
+
+def greeting_of(work: Path, greeting: float) -> Path:
+    """A greeting of so many seconds."""
     path = work / "greeting.wav"
     hum = 8000 * np.sin(2 * np.pi * 300 * np.arange(round(greeting * _RATE)) / _RATE)
     with wave.open(str(path), "wb") as file:
@@ -68,7 +89,7 @@ def sounds(work: Path, greeting: float) -> tuple[Path, Path]:
         file.setsampwidth(2)
         file.setframerate(_RATE)
         file.writeframes(hum.astype("<i2").tobytes())
-    return audio, path
+    return path
 
 
 def start(

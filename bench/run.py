@@ -34,9 +34,11 @@ from bench.program import (
     ended,
     free_port,
     free_range,
+    greeting_of,
     line,
+    noise,
     settings,
-    sounds,
+    speech,
     start,
     wait_mails,
     wait_ready,
@@ -66,6 +68,8 @@ class Row:
     """Bytes of all processes before the first call."""
     idle_cpu: float | None = None
     """The share of a core that waiting for calls takes."""
+    encoder_ms: float | None = None
+    """Milliseconds of CPU a second of call for the encoder alone: a part of the courier's."""
 
     @property
     def cpu_ms(self) -> float:
@@ -82,7 +86,8 @@ class Bench:
     rate: float
     greeting: float
     talk: float
-    audio: Path
+    noise: Path
+    speech: Path
     greeting_wav: Path
     measured_core: set[int]
     load_cores: set[int]
@@ -95,12 +100,18 @@ class Bench:
             rate=self.rate,
             listen=self.greeting + _BEEP_AND_QUIET,
             talk=self.talk,
-            audio=str(self.audio),
+            audio=str(self.noise),
         )
         return replace(order, **changes)
 
     def measured(self, *command: str | Path, **options: Any) -> subprocess.Popen[str]:
         return start(self.measured_core, command, **options)
+
+    def encoder(self) -> float:
+        """Milliseconds of CPU that the MP3 encoder takes for a second of speech."""
+        process = self.measured(sys.executable, "-m", "bench.encoder", self.speech, str(self.talk))
+        with ended(process):
+            return float(line(process))
 
     def load(self, order: Order) -> dict[str, Any]:
         """Runs the generator to its end; returns what it saw."""
@@ -116,7 +127,7 @@ class Bench:
 
 
 def sipmail(bench: Bench, attachment: str) -> Row:
-    """`sipmail run` with one mailbox, mailing to the sink."""
+    """`sipmail run` with one mailbox, mailing to the sink: noise as WAV, else speech."""
     folder = bench.work / f"sipmail-{attachment}"
     folder.mkdir()
     mails = folder / "mails"
@@ -138,6 +149,8 @@ def sipmail(bench: Bench, attachment: str) -> Row:
             idle_cpu = (cpu_seconds(process.pid) - before).total() / _IDLE
             before = cpu_seconds(process.pid)
             order = bench.order(sip_port)
+            if attachment != "wav":
+                order = replace(order, audio=str(bench.speech))
             with Peak(process.pid) as peak:
                 seen = bench.load(order)
                 wait_mails(mails, seen["done"])
@@ -150,6 +163,10 @@ def sipmail(bench: Bench, attachment: str) -> Row:
         if verdict.delays:
             delay = float(np.percentile(verdict.delays, 99))
     shutil.rmtree(mails)
+    encoder: float | None = None
+    if attachment == "mp3":
+        spoken = bench.talk * order.calls
+        encoder = bench.encoder() * spoken / max(float(seen["call_seconds"]), 1e-9)
     return Row(
         f"sipmail, {attachment} mailed",
         order.calls,
@@ -162,6 +179,7 @@ def sipmail(bench: Bench, attachment: str) -> Row:
         delay,
         idle,
         idle_cpu,
+        encoder,
     )
 
 
@@ -248,6 +266,8 @@ def show(rows: list[Row], console: Console) -> None:
             seconds = max(row.load["call_seconds"], 1e-9)
             parts = (f"{name} {cpu * 1e3 / seconds:.3f}" for name, cpu in sorted(row.used.items()))
             console.print(f"{row.name}, by process: {', '.join(parts)}")
+        if row.encoder_ms is not None:
+            console.print(f"{row.name}: of it the encoder alone {row.encoder_ms:.3f}")
         if row.idle_memory is not None and row.idle_cpu is not None:
             console.print(f"idle: {row.idle_memory / 1e6:.0f} MB, {row.idle_cpu:.2%} of a core")
 
@@ -274,15 +294,15 @@ def main() -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="sipmail-bench") as folder:
         work = Path(folder)
-        audio, greeting = sounds(work, chosen.greeting)
         bench = Bench(
             work=work,
             calls=chosen.calls,
             rate=chosen.rate,
             greeting=chosen.greeting,
             talk=chosen.talk,
-            audio=audio,
-            greeting_wav=greeting,
+            noise=noise(work),
+            speech=speech(work),
+            greeting_wav=greeting_of(work, chosen.greeting),
             measured_core=measured,
             load_cores=load,
         )

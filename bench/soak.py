@@ -24,9 +24,10 @@ from bench.processes import cores, memory, tree
 from bench.program import (
     ended,
     free_port,
+    greeting_of,
     line,
+    noise,
     settings,
-    sounds,
     start,
     wait_mails,
     wait_ready,
@@ -137,7 +138,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="sipmail-soak") as name:
         folder = Path(name)
         mails = folder / "mails"
-        audio, greeting = sounds(folder, _GREETING)
+        audio, greeting = noise(folder), greeting_of(folder, _GREETING)
         at_once = round(chosen.rate * (_LISTEN + _TALK + 2)) + 50
         pairs = at_once + round(chosen.rate * _PORT_REST)
         with ended(start(load, [sys.executable, "-m", "bench.sink", mails])) as sink:
