@@ -1,7 +1,7 @@
 """`python -m bench.encoder AUDIO SECONDS`: the CPU of the MP3 encoder alone.
 
-Encodes, as the courier does, stretches of SECONDS of the raw G.711 in AUDIO, one after the other in warm caches, and
-prints the milliseconds of CPU that a second of sound took.
+Encodes, as the courier does, stretches of SECONDS of the raw G.711 in AUDIO, one after the other in
+warm caches, and prints the milliseconds of CPU that a second of sound took.
 """
 
 from __future__ import annotations
