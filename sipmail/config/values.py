@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
+import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ _LABEL = r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?"
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?", re.IGNORECASE)
 _HOST_PORT = re.compile(r"(?:\[([0-9a-fA-F:.%]+)\]|([^\[\]:/@\s]+)):([0-9]{1,5})")
 _LISTEN = re.compile(r"([a-z]+)://(?:\[([0-9a-fA-F:.]+)\]|([^\[\]:/@\s]+))(?::([0-9]{1,5}))?/?")
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_ATOM = r"[\w!#$%&'*+/=?^`{|}~-]+"
 _LOCAL_PART = re.compile(rf'{_ATOM}(?:\.{_ATOM})*|"(?:[ !#-\[\]-~]|\\[ -~])*"')
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _DATE_AND_TIME = re.compile(rf"{_DATE.pattern}[ T][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}})?")
@@ -269,10 +270,11 @@ def parse_address(value: object) -> Address:
 
 
 def parse_email(value: object) -> str:
-    """`name@example.com` (RFC 5322 addr-spec without comments) → the address, domain in ASCII."""
+    """`name@example.com` (RFC 5322 addr-spec without comments, RFC 6532) → the address, domain in
+    ASCII; letters beyond that before the @ need a mail server with SMTPUTF8."""
     if not isinstance(value, str):
         raise ValueError(f"{_shown(value)} is no e-mail address: write name@example.com")
-    text = value.strip()
+    text = unicodedata.normalize("NFC", value.strip())
     local, at, domain = text.rpartition("@")
     if "<" in text:
         raise ValueError(f"{value!r} has a name: write only the address, like name@example.com")
@@ -280,11 +282,7 @@ def parse_email(value: object) -> str:
         raise ValueError(f"{value!r} is no e-mail address: write it like name@example.com")
     if re.search(r"\s", text) and not text.startswith('"'):
         raise ValueError(f"{value!r} has a blank: write it like Name <name@example.com>")
-    if not local.isascii():
-        raise ValueError(
-            f"{value!r} has letters outside ASCII before the @: write an address without them"
-        )
-    if len(local) > 64 or not _LOCAL_PART.fullmatch(local):
+    if len(local.encode()) > 64 or not _LOCAL_PART.fullmatch(local):
         raise ValueError(f"{local!r} cannot stand before the @: write it like name@example.com")
     try:
         ascii_domain = domain if domain.isascii() else domain.encode("idna").decode("ascii")

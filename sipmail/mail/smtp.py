@@ -136,6 +136,9 @@ class SmtpDelivery:
     def _mail(self, server: smtplib.SMTP, envelope: Envelope) -> None:
         if server.sock is not None:
             server.sock.settimeout(self._settings.timeout)
+        if not envelope.sender.isascii() and not server.has_extn("smtputf8"):
+            answer = "the server does not take a sender with other than ASCII letters"
+            raise _Refused(Outcome(False, True, answer, server=True))
         options = []
         if server.has_extn("size"):
             options.append(f"SIZE={len(envelope.data)}")
@@ -144,7 +147,9 @@ class SmtpDelivery:
         if server.has_extn("dsn"):
             options += ["RET=HDRS", f"ENVID={_xtext(envelope.key)}"]
         addresses = (envelope.sender, *envelope.recipients)
-        if server.has_extn("smtputf8") and not all(address.isascii() for address in addresses):
+        # The data are ASCII but for the addresses of others in To.
+        ascii_only = envelope.data.isascii() and all(address.isascii() for address in addresses)
+        if server.has_extn("smtputf8") and not ascii_only:
             server.command_encoding = "utf-8"
             options.append("SMTPUTF8")
         code, text = server.mail(envelope.sender, options)

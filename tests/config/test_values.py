@@ -180,6 +180,8 @@ def test_no_networks(written: object, hint: str) -> None:
         ('"Kowalska, \\"Ania\\"" <anna@example.com>', 'Kowalska, "Ania"', "anna@example.com"),
         ("<root@localhost>", "", "root@localhost"),
         ("a@bücher.example", "", "a@xn--bcher-kva.example"),
+        ("Łukasz <łukasz@żółć.example>", "Łukasz", "łukasz@xn--kda4b0koi.example"),
+        ("z\u0307@example.com", "", "ż@example.com"),
         ('"odd name"@example.com', "", '"odd name"@example.com'),
     ],
 )
@@ -195,7 +197,9 @@ def test_addresses(written: str, name: str, email: str) -> None:
         "", "anna", "@example.com", "anna@", "a@@b", "a b@example.com", "Anna anna@example.com",
         "anna@exa mple.com", "anna@-x.pl", "a..b@example.com", ".a@example.com", "anna@1.2.3.4",
         "Anna <anna@example.com", "a@example.com, b@example.com", "A, B <a@example.com>",
-        "a@b, B <c@example.com>", "ż@example.com", "A <a@x.pl>\r\nBcc: <b@x.pl>", "a@x.pl\n",
+        "a@b, B <c@example.com>",
+        "ż ś@example.com", "ż\u200b@example.com", "ż" * 33 + "@example.com",
+        "A <a@x.pl>\r\nBcc: <b@x.pl>", "a@x.pl\n",
         "A\0 <a@x.pl>", 5, None, ["a@x.pl"], "A <<a@x.pl>>", "a@x.pl.", "x" * 65 + "@x.pl",
     ],
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -254,6 +255,20 @@ def test_an_address_beyond_ascii_needs_a_server_that_takes_it(
     server = scripted([*hello, *MESSAGE])
     assert deliver(server).send(envelope("łoś@sipmail.test"))["łoś@sipmail.test"].ok
     assert "rcpt to:<łoś@sipmail.test>" in said(server)
+    server = scripted([*hello, *MESSAGE])
+    to_both = "To: łoś@sipmail.test, anna@sipmail.test\r\n\r\nx\r\n".encode()
+    assert deliver(server).send(envelope(ANNA, data=to_both))[ANNA].ok
+    assert said(server)[1].endswith(" smtputf8")
+
+
+def test_a_sender_beyond_ascii_needs_such_a_server(
+    scripted: MakeScripted, deliver: Deliver
+) -> None:
+    server = scripted([*HELLO, ("RSET", "250 ok")])
+    sent = replace(envelope(ANNA), sender="łoś@sipmail.test")
+    outcome = deliver(server).send(sent)[ANNA]
+    assert (outcome.ok, outcome.temporary) == (False, True)
+    assert outcome.answer.startswith("the server does not take a sender")
 
 
 # --- security ---------------------------------------------------------------------------------

@@ -1,0 +1,365 @@
+"""What the e-mail about a call says, and how it leaves: each point through the whole program.
+
+One agent for all, each mailbox called by its name; every caller has a number of its own.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+from zoneinfo import ZoneInfo
+
+import pytest
+from PIL import Image
+
+from tests.e2e.conftest import (
+    LONG,
+    PLAIN,
+    SHORT,
+    mails_from,
+    own_number,
+    wait_mail,
+    write_greeting,
+)
+from tests.e2e.telephone import body, message, noise, opening, wait_recording
+from tests.e2e.test_calls import info
+from tests.mail.scripted import BODY, Script, Scripted
+from tests.mail.test_oauth import Endpoint
+from tests.support.agent import Agent, configuration
+from tests.support.caller import Caller
+from tests.support.smtp import Delivered, SmtpServer
+
+pytestmark = pytest.mark.e2e
+
+ANNA, JAN, OFFICE = "anna@sipmail.test", "jan@sipmail.test", "office@sipmail.test"
+SENDER, BOUNCES = "voicemail@sipmail.test", "bounces@sipmail.test"
+FRIEND = "+48601000007"
+HTML = '<p title="{{ number }}">{{ who }}</p><img src="{{ waveform }}">\n'
+SAID = noise(1.1, 51)
+
+
+@dataclass(frozen=True)
+class House:
+    """The agent and the server that gets its e-mails."""
+
+    agent: Agent
+    smtp: SmtpServer
+
+    def leave(
+        self,
+        mailbox: str,
+        said: bytes = SAID,
+        *,
+        number: str | None = None,
+        name: str = "Jan Nowak",
+        headers: tuple[tuple[str, str], ...] = (),
+        keep: Callable[[int], bool] = lambda index: True,
+    ) -> Delivered:
+        """The e-mail about a message that consists of those packets that `keep` lets through."""
+        user = number or own_number()
+        before = len(mails_from(self.smtp, user))
+        with Caller(self.agent.address, user=user, display=name) as phone:
+            call = phone.call(mailbox, headers=headers)
+            call.send(opening())
+            wait_recording(self.agent, call)
+            packets = message(said)
+            call.send([packet for index, packet in enumerate(packets) if keep(index)])
+            call.hang_up()
+        shown = "anonymous" if headers and headers[-1][0] == "Privacy" else user
+        if shown == "anonymous":
+            before = len(mails_from(self.smtp, shown))
+        self.smtp.wait_until(lambda: len(mails_from(self.smtp, shown)) > before, what=mailbox)
+        return mails_from(self.smtp, shown)[before]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    folder = tmp_path_factory.mktemp("house")
+    (folder / "own.html").write_text(HTML)
+    smtp = SmtpServer().start()
+    boxes: dict[str, Any] = {
+        "english": {"name": "Sales"},
+        "polish": {"name": "Sprzedaż", "language": "pl"},
+        "tokyo": {"timezone": "Asia/Tokyo"},
+        "alone": {"users": ["anna"], "emails": []},
+        "answered": {"reply_to": "desk@sipmail.test"},
+        "small": {"max_attachment": "12k"},
+        "urgent": {"urgent": True},
+        "own": {"body": "own.html"},
+        "missed": {"greeting": str(write_greeting(folder / "long.wav", LONG))},
+    }
+    usual = {
+        "users": ["anna", "jan"],
+        "emails": [OFFICE],
+        "attachment": "wav",
+        "after": "nothing",
+        "greeting": str(write_greeting(folder / "short.wav", SHORT)),
+        "record": PLAIN,
+    }
+    settings = configuration(
+        folder,
+        smtp,
+        mail={"envelope_from": BOUNCES},
+        contacts={"numbers": {FRIEND: "Zofia Wiśniewska"}},
+        mailboxes={key: {**usual, "numbers": [key], **box} for key, box in boxes.items()},
+    )
+    agent = Agent(folder, settings).start()
+    yield House(agent, smtp)
+    agent.close()
+    smtp.stop()
+    print(agent.log())
+
+
+def html(mail: Delivered) -> str:
+    part = mail.message.get_body(("html",))
+    assert part is not None
+    return str(part.get_content())
+
+
+def lines(mail: Delivered) -> list[str]:
+    """Of the text."""
+    return body(mail).splitlines()
+
+
+# --- what it says ---------------------------------------------------------------------------------
+
+
+def test_the_words_are_those_of_the_mailboxs_language(house: House) -> None:
+    no_answer = ("Diversion", "<sip:{}@127.0.0.1>;reason=no-answer")
+    polish = house.leave("polish", headers=((no_answer[0], no_answer[1].format("polish")),))
+    english = house.leave("english", headers=((no_answer[0], no_answer[1].format("english")),))
+    assert str(polish.message["Subject"]).endswith(" · Sprzedaż · nagranie 1 s")
+    assert str(english.message["Subject"]).endswith(" · Sales · message 1 s")
+    assert lines(polish)[0] == "Nowa wiadomość głosowa: Jan Nowak"
+    assert lines(english)[0] == "New voice message: Jan Nowak"
+    assert ("nikt nie odebrał" in body(polish), "1 sekunda" in body(polish)) == (True, True)
+    assert ("nobody answered" in body(english), "1 second" in body(english)) == (True, True)
+    assert '<html lang="pl"' in html(polish)
+    assert '<html lang="en"' in html(english)
+
+
+def test_who_called_by_name_number_and_country(house: House) -> None:
+    number = own_number()
+    shown = f"{number[:3]} {number[3:6]} {number[6:9]} {number[9:]}"
+    named = house.leave("english", number=number)
+    assert named.message["Subject"] == f"Jan Nowak, {number} · Sales · message 1 s"
+    assert f"{shown} (Poland)  tel:{number}" in body(named)
+    assert f'href="tel:{number}"' in html(named)
+    unnamed = house.leave("english", number=number, name="")
+    assert str(unnamed.message["Subject"]).startswith(f"{number} · ")
+    assert lines(unnamed)[0] == f"New voice message: {shown}"
+    friend = house.leave("english", number=FRIEND, name="Firma XYZ")
+    assert str(friend.message["Subject"]).startswith(f"Zofia Wiśniewska, {FRIEND} · ")
+    assert "Firma" not in body(friend)
+
+
+def test_the_time_is_that_of_the_mailbox_with_its_offset(house: House) -> None:
+    before = datetime.now(ZoneInfo("Asia/Tokyo"))
+    said = lines(house.leave("tokyo"))
+    after = datetime.now(ZoneInfo("Asia/Tokyo"))
+    (line,) = [line for line in said if line.startswith("When:")]
+    assert line.endswith(" (UTC+09:00)")
+    assert any(f"{one.day} {one:%B %Y, %H:%M} " in line for one in (before, after)), line
+
+
+def test_the_first_line_is_made_for_lists(house: House) -> None:
+    mail = house.leave("english")
+    first, second = lines(mail)[:2]
+    assert first == "New voice message: Jan Nowak"
+    assert second.endswith(" · 1 second")
+    shown = html(mail)
+    assert shown.index(second) < shown.index("<table")  # hidden, before all that is seen
+
+
+def test_the_waveform_is_a_picture_in_the_mail(house: House) -> None:
+    mail = house.leave("english")
+    (picture,) = [part for part in mail.message.walk() if part.get_content_type() == "image/png"]
+    assert picture.get_content_disposition() == "inline"
+    cid = str(picture["Content-ID"]).strip("<>")
+    assert f'src="cid:{cid}"' in html(mail)
+    data = picture.get_payload(decode=True)
+    assert isinstance(data, bytes)
+    with Image.open(io.BytesIO(data)) as image:
+        image.verify()
+
+
+def test_a_bad_line_is_said_where_it_mattered(house: House) -> None:
+    good = house.leave("english")
+    bad = house.leave("english", noise(2.0, 52), keep=lambda index: index % 5 != 3)
+    assert "The line was bad: about 20% of the sound was lost." in body(bad)
+    assert "The line was bad" in html(bad)
+    assert "The line was bad" not in body(good)
+
+
+def test_i_will_call_back_writes_to_everybody(house: House) -> None:
+    number = own_number()
+    shown = html(house.leave("english", number=number))
+    link = shown.partition('href="mailto:')[2].partition('"')[0].replace("&amp;", "&")
+    address = urlsplit(f"mailto:{link}")
+    assert unquote(address.path).split(",") == [ANNA, JAN, OFFICE]
+    words = parse_qs(address.query)
+    assert words["subject"] == [f"I'll call back: Jan Nowak, {number} · Sales"]
+    assert words["body"][0].startswith(f"I'll call back about this call: Jan Nowak, {number}, ")
+    assert "mailto:" not in html(house.leave("alone"))
+
+
+def test_html_of_the_companys_own(house: House) -> None:
+    mail = house.leave("own", name="Jan <b>Nowak</b>")
+    number = mail.message["X-Sipmail-Caller"]
+    shown = html(mail)
+    assert "<b>" not in shown
+    assert "Jan &lt;b&gt;Nowak&lt;/b&gt;" in shown
+    assert 'src="cid:waveform.' in shown
+    assert f'title="{number[:3]} {number[3:6]} ' in shown
+    assert "New voice message" in body(mail)  # the text is the built-in one
+
+
+# --- its headers and its recording ----------------------------------------------------------------
+
+
+def test_what_one_caller_leaves_in_one_mailbox_is_a_thread(house: House) -> None:
+    number = own_number()
+    first, second = (house.leave("english", number=number) for _ in range(2))
+    elsewhere = house.leave("polish", number=number)
+    somebody = house.leave("english")
+    threads = [mail.message["References"] for mail in (first, second, elsewhere, somebody)]
+    assert threads[0] is not None
+    assert threads[0] == threads[1]
+    assert len(set(threads)) == 3
+    assert first.message["Message-ID"] != second.message["Message-ID"]
+
+
+def test_withheld_numbers_are_no_thread(house: House) -> None:
+    private = (("Privacy", "id"),)
+    for _ in range(2):
+        mail = house.leave("english", name="Anonymous", headers=private)
+        assert mail.message["References"] is None
+        assert "Withheld number" in str(mail.message["Subject"])
+        assert "tel:" not in body(mail)
+        assert "mailto:" not in html(mail)
+
+
+def test_urgent_is_said_in_subject_and_header(house: House) -> None:
+    mail = house.leave("urgent")
+    assert str(mail.message["Subject"]).startswith("Urgent: Jan Nowak, ")
+    assert (mail.message["Importance"], mail.message["X-Priority"]) == ("high", "1")
+    usual = house.leave("english")
+    assert usual.message["Importance"] is None
+
+
+def test_answers_go_to_reply_to_and_bounces_to_the_envelopes_sender(house: House) -> None:
+    mail = house.leave("answered")
+    assert mail.message["Reply-To"] == "desk@sipmail.test"
+    assert mail.message["From"] == f"Voicemail <{SENDER}>"
+    assert mail.sender == BOUNCES
+    usual = house.leave("english", name="Boss <boss@sipmail.test>")
+    assert usual.message["Reply-To"] is None
+    assert usual.message["From"] == f"Voicemail <{SENDER}>"
+
+
+def test_a_recording_that_is_too_large_is_mailed_in_a_smaller_format(house: House) -> None:
+    small = house.leave("small", noise(0.5, 53))
+    name, data = small.attachment()
+    assert (name.endswith(".wav"), len(data) <= 12 * 1024) == (True, True)
+    large = house.leave("small", noise(1.5, 53))
+    name, data = large.attachment()
+    assert not name.endswith(".wav")
+    assert len(data) <= 12 * 1024
+    assert "attached in a smaller format" in body(large)
+    assert "smaller format" not in body(small)
+
+
+def test_a_file_name_is_legal_everywhere(house: House) -> None:
+    number = own_number()
+    name, _ = house.leave("english", number=number, name='../../a:b*?\\"<>|').attachment()
+    when, _, rest = name.partition(f"_{number}")
+    assert datetime.strptime(when, "%Y-%m-%d_%H-%M-%S")
+    assert rest == ".wav"
+
+
+def test_a_missed_call_is_mailed_by_default(house: House) -> None:
+    number = own_number()
+    with Caller(house.agent.address, user=number) as phone:
+        phone.call("missed").hang_up()
+    mail = wait_mail(house.smtp, number)
+    assert mail.message["Subject"] == f"Missed call: Jan Nowak, {number} · missed"
+    assert "The caller left no message." in body(mail)
+    with pytest.raises(LookupError):
+        mail.attachment()
+
+
+# --- how it leaves --------------------------------------------------------------------------------
+
+
+def leave_one(folder: Path, server: Scripted, person: str, **smtp: Any) -> None:
+    """A message for `person` by an agent of its own, whose server is this one, until it is sent."""
+    settings = configuration(
+        folder,
+        mail={
+            "smtp": {"host": server.host, "port": server.port, "security": "none", **smtp},
+            "maildir": None,
+        },
+        users={"anna": person},
+        mailboxes={"sales": {"users": ["anna"], "emails": [], "record": PLAIN}},
+    )
+    agent = Agent(folder, settings).start()
+    try:
+        with Caller(agent.address, user=own_number()) as phone:
+            call = phone.call()
+            call.send(opening())
+            info(call, "#")
+            wait_recording(agent, call)
+            call.send(message(SAID))
+            call.hang_up()
+        agent.wait_log("delivered to")
+    finally:
+        agent.close()
+        print(agent.log())
+
+
+def mail_server(*extensions: str, login: Script | None = None) -> Scripted:
+    """A server with these extensions that takes one message."""
+    hello = "\r\n".join(f"250-{one}" for one in ("mail.test", *extensions[:-1]))
+    hello += f"\r\n250 {extensions[-1]}"
+    taken: Script = [("MAIL", "250 ok"), ("RCPT", "250 ok"), ("DATA", "354 go"), (BODY, "250 ok")]
+    return Scripted([(None, "220 mail.test"), ("EHLO", hello), *(login or ()), *taken])
+
+
+def test_delivery_status_notifications_are_asked_for(tmp_path: Path) -> None:
+    server = mail_server("DSN", "8BITMIME")
+    leave_one(tmp_path, server, f"Anna <{ANNA}>")
+    mail, rcpt = server.lines[1:3]
+    assert "RET=HDRS ENVID=2" in mail
+    assert rcpt.endswith(f"<{ANNA}> NOTIFY=FAILURE,DELAY")
+    server.stop()
+
+
+def test_an_address_with_polish_letters_goes_by_smtputf8(tmp_path: Path) -> None:
+    server = mail_server("SMTPUTF8", "8BITMIME")
+    leave_one(tmp_path, server, "Łukasz Żółć <łukasz@żółć.example>")
+    mail, rcpt = server.lines[1:3]
+    assert mail.endswith(" SMTPUTF8")
+    assert "<łukasz@xn--kda4b0koi.example>" in rcpt
+    assert any("<łukasz@xn--kda4b0koi.example>" in line for line in server.lines[4:])  # To
+    server.stop()
+
+
+def test_a_login_by_token_as_microsoft_wants_it(tmp_path: Path) -> None:
+    endpoint = Endpoint()
+    server = mail_server("AUTH XOAUTH2", login=[("AUTH XOAUTH2", "235 ok")])
+    oauth = {"token_url": endpoint.url, "client_id": "id", "client_secret": "s3cret", "scope": "x"}
+    try:
+        leave_one(tmp_path, server, f"Anna <{ANNA}>", username=SENDER, oauth=oauth)
+    finally:
+        endpoint.stop()
+    assert [form["grant_type"] for form in endpoint.forms] == ["client_credentials"]
+    (auth,) = [line for line in server.lines if line.startswith("AUTH")]
+    said = base64.b64decode(auth.split()[2]).decode()
+    assert said == f"user={SENDER}\x01auth=Bearer token-1\x01\x01"
+    server.stop()
