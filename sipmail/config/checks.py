@@ -16,8 +16,9 @@ from sipmail.config.model import Limits, Mail, Mailbox, OAuth, Rtp, Sip, Smtp, T
 from sipmail.config.suggest import did_you_mean
 from sipmail.config.values import Network, format_duration
 
-# How many calls a port range must be able to carry for each that is allowed: see Rtp.ports.
 _PORTS_A_CALL = 2
+_SPARE_CALLS = 4
+"""One more pair of ports for so many calls, which rests while they are all in use."""
 _NAME = re.compile(r"[\w.-]+")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -79,16 +80,28 @@ def _ports(sections: Sections) -> Iterator[Finding]:
     if rtp is None or limits is None:
         return
     path = ("rtp", "ports")
-    pairs = len(rtp.ports.pairs)
+    pairs, calls = len(rtp.ports.pairs), limits.calls
+    wanted = calls + -(-calls // _SPARE_CALLS)
     if not pairs:
         yield Finding(path, f"{rtp.ports} has no even port with the odd one after it: add ports")
-    elif pairs < limits.calls and sections.root.get("limits", "calls"):
-        last = rtp.ports.pairs[0] + _PORTS_A_CALL * limits.calls - 1
-        enough = f"ports up to {last}" if last <= 65535 else "a lower first port"
+        return
+    if pairs >= wanted or sections.root.get("limits", "calls") is None:
+        return
+    last = rtp.ports.pairs[0] + _PORTS_A_CALL * wanted - 1
+    enough = f"ports up to {last}" if last <= 65535 else "a lower first port"
+    cure = f"write {enough}, or limits.calls: {pairs * _SPARE_CALLS // (_SPARE_CALLS + 1)}"
+    if pairs < calls:
         yield Finding(
             path,
-            f"{rtp.ports} is too small for limits.calls: {limits.calls} (a call takes two ports,"
-            f" and they rest for a minute after it): write {enough}, or limits.calls: {pairs}",
+            f"{rtp.ports} is too small for limits.calls: {calls} (a call takes two ports, and they"
+            f" rest for some seconds after it): {cure}",
+        )
+    else:
+        yield Finding(
+            path,
+            f"{rtp.ports} is just enough for limits.calls: {calls}, but ports rest for some seconds"
+            f" after a call: one that comes when all were in use gets 503: {cure}",
+            warning=True,
         )
 
 

@@ -316,17 +316,17 @@ def rtp(config: Config) -> Step:
 
 
 def test_rtp_ports(site: Site) -> None:
-    config = site()
+    config = site(limits={"calls": 25})
     assert rtp(config).verdict is RIGHT
     first = config.rtp.ports.pairs[0]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("0.0.0.0", first + 1))
         step = rtp(config)
         assert step.verdict is FAILED
-        assert "too few for limits.calls: 20" in step.text
+        assert "too few for limits.calls: 25" in step.text
         assert f"see who has {first} with" in step.cure
         enough = config.model_copy(
-            update={"limits": config.limits.model_copy(update={"calls": 19})}
+            update={"limits": config.limits.model_copy(update={"calls": 24})}
         )
         assert rtp(enough).verdict is NOTE
         assert only(machine.rtp_ports(config, running=True)).verdict is RIGHT

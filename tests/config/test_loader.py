@@ -197,13 +197,17 @@ def test_warnings_leave_the_configuration_usable(read: Read) -> None:
         ("[198.51.100.0/24]", "[0.0.0.0/0]"),
         ("maildir: mail", "smtp: {host: h, security: none, username: u, password: p}"),
         ("  sales:", "  idle: {emails: [x@example.com]}\n  sales:"),
+        ("country", "limits: {calls: 401}\ncountry"),
     )
     assert [str(one).removeprefix(f"{config.path}:") for one in config.warnings] == [
-        "5:21: sip.trunks.carrier.accept_from: 0.0.0.0/0 lets anybody leave messages:"
+        "1:1: rtp.ports: 20000-20999 is just enough for limits.calls: 401, but ports rest for some"
+        " seconds after a call: one that comes when all were in use gets 503: write ports up to"
+        " 21003, or limits.calls: 400",
+        "6:21: sip.trunks.carrier.accept_from: 0.0.0.0/0 lets anybody leave messages:"
         " write the provider's addresses, or a password:",
-        "8:29: mail.smtp.security: the password would cross the network in the clear:"
+        "9:29: mail.smtp.security: the password would cross the network in the clear:"
         " write starttls or tls",
-        '13:3: mailboxes.idle: no call leads here: write numbers: ["201"], or mailbox: in a trunk',
+        '14:3: mailboxes.idle: no call leads here: write numbers: ["201"], or mailbox: in a trunk',
     ]
 
 

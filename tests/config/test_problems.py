@@ -174,10 +174,11 @@ MAILBOX = "users: [anna]"
          "16:19: mailboxes.sales.record.min: 3m is not less than record.max: write 1s"),
         ("country", "rtp: {ports: 20000-20099}\nlimits: {calls: 200}\ncountry",
          "1:14: rtp.ports: 20000-20099 is too small for limits.calls: 200 (a call takes two ports,"
-         " and they rest for a minute after it): write ports up to 20399, or limits.calls: 50"),
+         " and they rest for some seconds after it): write ports up to 20499, or limits.calls: 40"),
         ("country", "limits: {calls: 501}\ncountry",
          "1:1: rtp.ports: 20000-20999 is too small for limits.calls: 501 (a call takes two ports,"
-         " and they rest for a minute after it): write ports up to 21001, or limits.calls: 500"),
+         " and they rest for some seconds after it): write ports up to 21253,"
+         " or limits.calls: 400"),
         ("country", "rtp: {ports: 20001-20002}\ncountry", "1:14: rtp.ports: 20001-20002 has no even"
          " port with the odd one after it: add ports"),
         ("country", "rtp: {codecs: [PCMA, PCMA]}\ncountry",

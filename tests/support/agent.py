@@ -33,7 +33,7 @@ def configuration(
     `sections` replace or, where both are mappings, extend the top-level keys. Without `smtp` the
     e-mails go to the Maildir `folder/mail`.
     """
-    first, last = free_range(calls * 2)
+    first, last = free_range(2 * (calls + -(-calls // 4)))  # ports rest after a call
     mail: dict[str, Any] = {"from": "Voicemail <voicemail@sipmail.test>"}
     if smtp is None:
         mail["maildir"] = "mail"
