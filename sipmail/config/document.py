@@ -86,9 +86,8 @@ class _Reader:
                 return None
             root = self._mapping(node, ())
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            place = tree.Place(mark.line + 1, mark.column + 1) if mark else start
-            self._wrong(place, (), explain(error, self._lines))
+            place, text = explain(error, self._lines)
+            self._wrong(place, (), text)
             return None
         except RecursionError:
             self._wrong(start, (), TOO_DEEP)

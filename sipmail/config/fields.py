@@ -113,6 +113,8 @@ def _country(value: object) -> str:
         return value
     if isinstance(value, str) and value.upper() in numbers.countries():
         raise ValueError(f"countries are written in capital letters: write {value.upper()}")
+    if isinstance(value, bool):  # Norway's NO, of all countries
+        raise ValueError('YAML reads this as true or false: put it in quotes, like "NO"')
     raise ValueError(f"the country {value!r} is unknown: write its two letters, like PL")
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import yaml
 
+from sipmail.config import tree
+
 TOO_DEEP = "the file is nested too deeply: take levels out"
 
 # What PyYAML says, and what helps: the first that is found in its sentence.
@@ -46,26 +48,50 @@ _HINTS = (
 )
 
 
-def explain(error: yaml.MarkedYAMLError, lines: Sequence[str]) -> str:
-    """What is wrong and what to write instead; `lines` are those of the file."""
+# What a bracket makes of them: a comment, and a mapping of its own.
+_FLOW_TRAPS = (
+    (
+        re.compile(r"[\[{,:]\s*(#)"),
+        "a # begins a comment, so the bracket is not closed: put the # in quotes",
+    ),
+    (
+        re.compile(r"[\[{,:]\s*(\$\{)"),
+        'inside brackets ${ begins a mapping: put the value in quotes, like "${NAME}"',
+    ),
+)
+
+
+def explain(error: yaml.MarkedYAMLError, lines: Sequence[str]) -> tuple[tree.Place, str]:
+    """Where it is, and what is wrong and what to write instead; `lines` are those of the file.
+
+    PyYAML often notices only lines later: the place is where the mistake was made.
+    """
     mark = error.problem_mark or error.context_mark
+    begun = error.context_mark or mark
+    if mark is None or begun is None:
+        mark = begun = yaml.Mark("", 0, 0, 0, None, 0)
     said = str(error.problem or error.context or "not YAML")
-    line = lines[mark.line] if mark and mark.line < len(lines) else ""
-    character = line[mark.column : mark.column + 1] if mark else ""
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    character = line[mark.column : mark.column + 1]
+    here = tree.Place(mark.line + 1, mark.column + 1)
     if "cannot start any token" in said or "tab" in said.lower():
         if character and character in "@`%":
-            return f"a value cannot begin with {character}: put it in quotes"
-        return "tabs cannot indent: write spaces"
-    begun = error.context_mark.line if error.context_mark else (mark.line if mark else 0)
-    between = lines[begun : mark.line + 1] if mark else []
-    if mark and mark.line >= len(lines):
-        # The file ended within a bracket, which some line before has opened.
-        between = [one for one in lines if re.search(r"[\[{]", one)]
-    if "flow" in str(error.context) and any(re.search(r"[\[{,:]\s*#", one) for one in between):
-        return "a # begins a comment, so the bracket is not closed: put the # in quotes"
-    if "flow" in str(error.context) and any(re.search(r"[\[{,:]\s*\$\{", one) for one in between):
-        return 'inside brackets ${ begins a mapping: put the value in quotes, like "${NAME}"'
+            return here, f"a value cannot begin with {character}: put it in quotes"
+        return here, "tabs cannot indent: write spaces"
+    if "flow" in str(error.context):
+        between = range(begun.line, min(mark.line + 1, len(lines)))
+        if begun.line >= len(lines):
+            # The file ended within a bracket, which some line before has opened.
+            between = range(len(lines))
+        for trap, text in _FLOW_TRAPS:
+            for number in reversed(between):
+                one = lines[number]
+                if begun.line >= len(lines) and not re.search(r"[\[{]", one):
+                    continue
+                if found := trap.search(one):
+                    return tree.Place(number + 1, found.start(1) + 1), text
     for sign, text in _HINTS:
         if sign in said:
-            return text
-    return f"this is not YAML ({said}): see sipmail.example.yaml"
+            closed_nowhere = "is not closed" in text and mark.line > begun.line
+            return (tree.Place(begun.line + 1, begun.column + 1) if closed_nowhere else here), text
+    return here, f"this is not YAML ({said}): see sipmail.example.yaml"

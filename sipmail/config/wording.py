@@ -39,7 +39,7 @@ def sentence(error: ErrorDetails, value: tree.Value | None) -> str:
     if kind == "literal_error":
         return _no_choice(path, value)
     if kind in ("tuple_type", "list_type"):
-        written = f"[{value.text}]" if isinstance(value, tree.Scalar) else "[one, two]"
+        written = f"[{_as_text(value)}]" if isinstance(value, tree.Scalar) else "[one, two]"
         return f"a list is wanted here: write {written}"
     if kind in ("dict_type", "model_type", "model_attributes_type"):
         return "a mapping is wanted here: write its keys below, indented"
@@ -53,6 +53,11 @@ def sentence(error: ErrorDetails, value: tree.Value | None) -> str:
         words, bound = _BOUNDS[kind]
         return f"{_shown(value)} is out of range: write {words} {context[bound]:g}"
     return error["msg"]
+
+
+def _as_text(value: tree.Scalar) -> str:
+    """The value as it may stand in a list of texts: digits and what begins no plain text quoted."""
+    return value.text if value.text[:1].isalpha() else f'"{value.text}"'
 
 
 def _missing(path: tree.Path) -> str:

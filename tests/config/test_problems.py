@@ -38,6 +38,8 @@ MAILBOX = "users: [anna]"
         ("country: PL", "country: PL\nrtp: 5",
          "2:6: rtp: a mapping is wanted here: write its keys below, indented"),
         ("[anna]", "anna", "15:12: mailboxes.sales.users: a list is wanted here: write [anna]"),
+        ('["201"]', '"201"',
+         '14:14: mailboxes.sales.numbers: a list is wanted here: write ["201"]'),
         ('["201"]', "[201]",
          '14:15: mailboxes.sales.numbers: YAML reads 201 as a number: put it in quotes: "201"'),
         ('["201"]', "[48221234567]", "14:15: mailboxes.sales.numbers: YAML reads 48221234567 as"
@@ -68,6 +70,8 @@ MAILBOX = "users: [anna]"
         ("country", "rtp: {workers: many}\ncountry", "1:16: rtp.workers: the number of media"
          " workers is wanted here: write auto, or 1 or more"),
         # Values
+        ("country: PL", "country: NO",
+         '1:10: country: YAML reads this as true or false: put it in quotes, like "NO"'),
         ("country: PL", "country: pl",
          "1:10: country: countries are written in capital letters: write PL"),
         ("country: PL", "country: Poland",
