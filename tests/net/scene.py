@@ -6,12 +6,13 @@ Names lead where the test says, the machine's address is what the test says; not
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from itertools import count
 
 from sipmail.net.address import LocalAddresses
 from sipmail.net.driver import Driver, Listener
-from sipmail.net.resolver import Pointer, Resolver, Service
+from sipmail.net.resolver import LookupFailed, Pointer, Resolver, Service
 from sipmail.sip.actions import Action, Registered
 from sipmail.sip.endpoint import Endpoint
 from sipmail.sip.message import Request, parse, received_from, response_to
@@ -83,9 +84,10 @@ class Registrar:
         self.port = 0
         self._server: asyncio.Server | None = None
 
-    async def open(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: TcpRegistrar(self), "127.0.0.1", self.port)
+    async def open(self, tls: ssl.SSLContext | None = None) -> None:
+        self._server = await asyncio.get_running_loop().create_server(
+            lambda: TcpRegistrar(self), "127.0.0.1", self.port, ssl=tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     def close(self) -> None:
@@ -98,15 +100,26 @@ class Registrar:
             transport.abort()
         self.connections.clear()
 
+    def half_close(self) -> None:
+        """Says no more over the connections that there are, and reads on."""
+        for transport in self.connections:
+            transport.write_eof()
+        self.connections.clear()
+
 
 class Scene:
     """An endpoint with one trunk, its driver, a name server and a machine with an address."""
 
-    def __init__(self, uri: str = "sip:pbx.example.com;transport=tcp") -> None:
+    def __init__(
+        self,
+        uri: str = "sip:pbx.example.com;transport=tcp",
+        client_tls: ssl.SSLContext | None = None,
+    ) -> None:
         numbers = count(1)
         self.services: list[Service] = []
         self.udp_services: list[Service] = []
         self.pointers: list[Pointer] = []
+        self.dns_answers = True
         self.addresses = ["127.0.0.1"]
         self.ours: str | None = "127.0.0.1"
         self.news: asyncio.Queue[Action] = asyncio.Queue()
@@ -118,10 +131,13 @@ class Scene:
             self.endpoint,
             LocalAddresses(route=lambda _: self.ours),
             self.news.put_nowait,
+            client_tls,
             resolver=Resolver(self._find_services, self._find_addresses, 0.5, self._find_pointers),
         )
 
     async def _find_services(self, name: str) -> list[Service]:
+        if not self.dns_answers:
+            raise LookupFailed("the name server is away")
         return self.udp_services if name.startswith("_sip._udp.") else self.services
 
     async def _find_pointers(self, name: str) -> list[Pointer]:
@@ -138,6 +154,12 @@ class Scene:
     async def registered(self) -> None:
         while not isinstance(await self.news.get(), Registered):
             pass
+
+    def wait_no_longer(self) -> None:
+        """The next deadline has come: of a refresh, or of another try."""
+        deadline = self.endpoint.deadline
+        assert deadline is not None
+        self.driver.perform(self.endpoint.timer(deadline))
 
     def settle(self) -> None:
         """Lets the time pass in which a new registration may not be a rash one."""

@@ -5,15 +5,23 @@ elsewhere, an address that is another one. Each is recovered from without a rest
 from __future__ import annotations
 
 import logging
+import ssl
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from sipmail.net.driver import Listener
+from sipmail.net.tls import ServerCertificate, client_context
 from sipmail.sip.actions import RegistrationFailed
+from tests.net.certificates import Authority
 from tests.net.scene import Registrar, Scene, UdpRegistrar, contact, run
 
 
-def test_a_registrar_that_hangs_up_is_connected_again(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("how", [Registrar.hang_up, Registrar.half_close])
+def test_a_registrar_that_closes_the_connection_is_connected_again(
+    how: Callable[[Registrar], None], caplog: pytest.LogCaptureFixture
+) -> None:
     async def main() -> None:
         registrar, scene = Registrar(), Scene()
         await registrar.open()
@@ -21,7 +29,7 @@ def test_a_registrar_that_hangs_up_is_connected_again(caplog: pytest.LogCaptureF
         await scene.start("tcp")
         await scene.registered()
         scene.settle()
-        registrar.hang_up()
+        how(registrar)
         await scene.registered()
         assert registrar.requests.qsize() == 2
         await scene.driver.close()
@@ -31,6 +39,56 @@ def test_a_registrar_that_hangs_up_is_connected_again(caplog: pytest.LogCaptureF
         run(main)
     assert "trunk pbx: the way to 127.0.0.1:" in caplog.text
     assert caplog.text.count("trunk pbx: registered again") == 1
+
+
+def test_while_dns_is_away_the_registration_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        registrar, scene = Registrar(), Scene()
+        await registrar.open()
+        scene.services = [(0, 0, "127.0.0.1", registrar.port)]
+        await scene.start("tcp")
+        await scene.registered()
+        scene.dns_answers = False
+        scene.wait_no_longer()
+        await scene.registered()
+        assert registrar.requests.qsize() == 2
+        await scene.driver.close()
+        registrar.close()
+
+    with caplog.at_level(logging.WARNING, "sipmail"):
+        run(main)
+    assert (
+        "DNS gives no answer about _sip._tcp.pbx.example.com, so the last one is used:"
+        " the name server is away" in caplog.text
+    )
+
+
+def test_an_expired_certificate_is_named_and_the_next_one_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = Authority(tmp_path)
+
+    def certificate(days: int) -> ssl.SSLContext:
+        issued = authority.issue("pbx.example.com", days=days)
+        return ServerCertificate(issued.certificate, issued.key).context
+
+    async def main() -> None:
+        registrar = Registrar()
+        scene = Scene("sip:pbx.example.com;transport=tls", client_context(authority.file))
+        await registrar.open(certificate(-1))
+        scene.services = [(0, 0, "127.0.0.1", registrar.port)]
+        await scene.start("udp")
+        assert isinstance(await scene.news.get(), RegistrationFailed)
+        registrar.close()
+        await registrar.open(certificate(30))
+        scene.wait_no_longer()
+        await scene.registered()
+        await scene.driver.close()
+        registrar.close()
+
+    with caplog.at_level(logging.WARNING, "sipmail"):
+        run(main)
+    assert "the server's certificate is not accepted: certificate has expired" in caplog.text
 
 
 def test_the_next_server_takes_over_from_one_that_is_gone() -> None:
@@ -97,9 +155,7 @@ def test_a_name_that_does_not_resolve_at_the_start_is_looked_up_again() -> None:
         assert isinstance(failed, RegistrationFailed)
         assert "does not resolve" in failed.reason
         scene.services = [(0, 0, "127.0.0.1", registrar.port)]
-        deadline = scene.endpoint.deadline
-        assert deadline is not None
-        scene.driver.perform(scene.endpoint.timer(deadline))
+        scene.wait_no_longer()
         await scene.registered()
         await scene.driver.close()
         registrar.close()
