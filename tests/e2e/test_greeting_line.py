@@ -11,6 +11,7 @@ import soundfile
 from sipmail.codecs import g711
 from tests.conftest import StartAgent
 from tests.e2e.conftest import own_number, short_sections
+from tests.e2e.prompts import likeness, shipped, wait_said
 from tests.e2e.telephone import message, opening, until
 from tests.e2e.test_calls import info
 from tests.e2e.test_menu import wait_speech
@@ -38,11 +39,15 @@ def greeting_line(phone: Caller, pin: str) -> Call:
     return call
 
 
-def record(started: Agent, call: Call, seconds: float) -> None:
+def speech(seconds: float, begin: float = 0.0) -> bytes:
+    said, _ = soundfile.read(SPEECH, dtype="int16")
+    return bytes(g711.encode_ulaw(said[round(begin * 8000) :][: round(seconds * 8000)]))
+
+
+def record(started: Agent, call: Call, said: bytes, name: str = "audio", since: float = 0) -> None:
     folder = started.spool / "greetings"
-    until(lambda: bool(list(folder.glob(".*/audio.rtp"))), "the recording")
-    speech, _ = soundfile.read(SPEECH, dtype="int16", frames=round(seconds * 8000))
-    call.send(message(bytes(g711.encode_ulaw(speech))))
+    until(lambda: bool(list(folder.glob(f".*/{name}.rtp"))), "the recording")
+    call.send(message(said, since=since))
     info(call, "#")
 
 
@@ -51,7 +56,7 @@ def test_a_greeting_is_recorded_and_heard(agent: StartAgent, tmp_path: Path) -> 
     greeting = started.spool / "greetings" / "sales.wav"
     with Caller(started.address, user=own_number()) as phone:
         call = greeting_line(phone, PIN)
-        record(started, call, 4.0)
+        record(started, call, speech(4.0))
         wait_speech(call)
         info(call, "3")
         until(greeting.exists, "the greeting")
@@ -66,6 +71,35 @@ def test_a_greeting_is_recorded_and_heard(agent: StartAgent, tmp_path: Path) -> 
         assert len(heard.heard_payload()) / 8000 > 3.0
         heard.hang_up()
     assert started.messages("queue") == []
+
+
+def test_listen_and_record_again_before_it_is_kept(agent: StartAgent, tmp_path: Path) -> None:
+    started = agent(**sections(tmp_path))
+    greeting = started.spool / "greetings" / "sales.wav"
+    first, second = speech(2.0), speech(3.0, 3.0)
+    menu = shipped("en/greeting_menu")
+    with Caller(started.address, user=own_number()) as phone:
+        call = greeting_line(phone, PIN)
+        record(started, call, first)
+        heard = wait_said(started, call, menu)
+        info(call, "1")
+        begun, heard = heard, wait_said(started, call, menu, heard)
+        assert likeness(call.heard_payload()[begun:heard], first[:8000]) > 0.9
+        info(call, "2")
+        heard = wait_said(started, call, shipped("en/greeting_record"), heard)
+        record(started, call, second, "further", since=2.0)
+        wait_said(started, call, menu, heard)
+        assert not greeting.exists()  # nothing is kept yet
+        info(call, "3")
+        wait_said(started, call, shipped("en/greeting_kept"), heard)
+        call.hang_up()
+        started.wait_log("the recorded greeting is in use")
+        next_one = phone.call("201")
+        next_one.send(opening())
+        next_one.wait_quiet()
+        assert likeness(next_one.heard_payload(), second[4000:20000]) > 0.9
+        assert likeness(next_one.heard_payload(), first[4000:12000]) < 0.5
+        next_one.hang_up()
 
 
 def test_a_wrong_pin_records_nothing(agent: StartAgent, tmp_path: Path) -> None:
