@@ -104,9 +104,14 @@ def _made(spool: Spool, message: Message, mailbox: Mailbox) -> tuple[Message, At
     frames = _loud(recording.samples)
     loud = not fax and len(frames) > 0 and len(frames) * _FRAME / RATE >= record.min
     # Where loudness alone makes it a message and no edge and no level is asked for, the speech in
-    # it need not be looked for: that is more than all the rest for a WAV.
+    # it need not be looked for, unless it may be a fax: that is as much as all the rest for a WAV.
     speech = None
-    if not loud or record.trim or record.normalize or _is_tone(frames):
+    if (
+        not loud
+        or record.trim
+        or record.normalize
+        or (_is_tone(frames) and is_fax(recording.samples))
+    ):
         speech = analyse(recording.samples)
     in_doubt = loud or recording.lost_share > _BAD_LINE
     if speech is not None and speech.seconds < record.min:
@@ -169,7 +174,7 @@ def _loud(sound: Samples) -> npt.NDArray[np.float32]:
     """The power of the frames that are worth a listener's ear, 1.0 is a full-scale square."""
     whole = len(sound) // _FRAME * _FRAME
     frames = sound[:whole].astype(np.float32).reshape(-1, _FRAME)
-    power = np.square(frames / np.float32(32768)).mean(axis=1)
+    power = np.einsum("ij,ij->i", frames, frames) * np.float32(1 / (_FRAME * 32768**2))
     loud: npt.NDArray[np.float32] = power[power > 10 ** (_LOUD / 10)]
     return loud
 
