@@ -27,17 +27,16 @@ def waveform(samples: Samples, width: int = 600, height: int = 80) -> bytes:
     bars = max(1, (width + _PITCH - _BAR) // _PITCH)
     heights = _heights(samples, bars, height)
     # Palette: 0 is transparent, 1 the bars, 2 their ends, which are rounded by being half there.
-    picture = np.zeros((height, width), np.uint8)
+    drawn = np.zeros((height, bars, _PITCH), np.uint8)
     rows = np.arange(height)[:, np.newaxis]
     top = (height - heights) // 2
-    inside = (rows >= top) & (rows < top + heights)
-    for column in range(_BAR):
-        at = np.arange(bars) * _PITCH + column
-        picture[:, at] = inside
+    drawn[:, :, :_BAR] = ((rows >= top) & (rows < top + heights))[:, :, np.newaxis]
     ends = np.stack((top, top + heights - 1))
     for corner in (0, _BAR - 1):
-        picture[ends, np.arange(bars) * _PITCH + corner] = 2
-    image = Image.fromarray(picture)
+        drawn[ends, np.arange(bars), corner] = 2
+    picture = np.zeros((height, max(width, bars * _PITCH)), np.uint8)
+    picture[:, : bars * _PITCH] = drawn.reshape(height, -1)
+    image = Image.fromarray(picture[:, :width])
     image.putpalette([0, 0, 0, *_COLOUR, *_COLOUR])
     file = io.BytesIO()
     image.save(file, "PNG", transparency=bytes((0, 255, 110)), bits=2, optimize=False)

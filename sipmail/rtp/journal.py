@@ -282,7 +282,13 @@ def _is_rtcp(buffer: _Bytes, positions: _Index) -> npt.NDArray[np.bool_]:
 
 
 def _ahead(buffer: _Bytes, positions: _Index, count: int) -> _Bytes:
-    """(n, count) bytes: those that stand at each position."""
+    """(n, count) bytes: those that stand at each position, `count` of which the buffer has."""
+    if len(positions) > 1:
+        steps = np.diff(positions)
+        if bool((steps == steps[0]).all()):  # as nearly always: then nothing is copied
+            first = buffer[int(positions[0]) :]
+            shape, strides = (len(positions), count), (int(steps[0]), 1)
+            return np.lib.stride_tricks.as_strided(first, shape, strides, writeable=False)
     gathered: _Bytes = buffer[positions[:, np.newaxis] + np.arange(count)]
     return gathered
 
