@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import TypeVar
 
-from sipmail.sip.actions import Action, Hop, Incoming, Send
+from sipmail.sip.actions import (
+    Action,
+    Cancelled,
+    Ended,
+    Established,
+    Hop,
+    HungUp,
+    Incoming,
+    MediaChanged,
+    Send,
+)
 from sipmail.sip.endpoint import Endpoint
 from sipmail.sip.session import LocalMedia
 from sipmail.sip.timers import Timers
@@ -30,6 +40,7 @@ OFFER = (
     "m=audio 40000 RTP/AVP 0 8 101\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\n"
     "a=ptime:20\r\na=sendrecv\r\n"
 )
+SDP = [("Content-Type", "application/sdp")]
 
 A = TypeVar("A")
 
@@ -218,3 +229,22 @@ def established(scene: Scene, phone: Phone | None = None, **options: object) -> 
     phone.learn(response)
     scene.receive(phone.ack(), phone.hop)
     return phone
+
+
+def news(scene: Scene) -> list[str]:
+    """What the application was told, by name."""
+    kinds: tuple[type[Action], ...] = (
+        Incoming,
+        Established,
+        MediaChanged,
+        Cancelled,
+        HungUp,
+        Ended,
+    )
+    return [type(action).__name__ for action in scene.actions if isinstance(action, kinds)]
+
+
+def say(scene: Scene, data: str, source: Hop = PHONE) -> int | None:
+    """The status of the one answer to this."""
+    [answer] = scene.receive(data, source)
+    return answer.status

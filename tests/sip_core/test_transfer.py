@@ -8,8 +8,8 @@ import pytest
 
 from sipmail.sip.actions import Ended, Hop, HungUp, TransferFailed, Transferred
 from sipmail.sip.transfer import target_of
+from tests.sip_core.registrar import FIRST, challenge, md5, registered
 from tests.sip_core.scene import PHONE, Phone, Scene, established
-from tests.sip_core.test_registration import FIRST, challenge, md5, registered
 from tests.support.siptext import Message
 
 ACTIVE = ("Subscription-State", "active;expires=60")
