@@ -34,6 +34,14 @@ def ffmpeg(program: str, path: Path) -> Samples:
     return np.frombuffer(made.stdout, np.int16)
 
 
+def sox_plays(program: str, format: str) -> bool:
+    """Whether this sox has the format: that of Debian 12 is built without Opus."""
+    known = subprocess.run([program, "--help"], capture_output=True, text=True, check=False).stdout
+    formats = known.partition("AUDIO FILE FORMATS:")[2].partition("\n")[0].split()
+    assert "wav" in formats
+    return format != "opus" or "opus" in formats
+
+
 def sox(program: str, path: Path) -> Samples:
     command = [program, "-D", str(path), "-t", "raw", "-e", "signed", "-b", "16", "-r", "8000", "-"]
     made = subprocess.run(command, capture_output=True, check=True)
@@ -71,9 +79,10 @@ def test_plays_in_ffmpeg(
 
 
 @pytest.mark.interop
-@pytest.mark.parametrize("format", [name for name in FORMATS if name != "opus"])
+@pytest.mark.parametrize("format", FORMATS)
 def test_plays_in_sox(format: str, program: Callable[[str], str], tmp_path: Path) -> None:
-    """Opus is a plug-in of sox that not every system has; ffmpeg speaks for it."""
+    if not sox_plays(program("sox"), format):
+        pytest.skip("this sox has no Opus, in which ffmpeg speaks for it")
     sound = decoded(spoken("en/thanks"))
     made = encode(sound, 8000, format)
     path = tmp_path / f"message.{made.extension}"

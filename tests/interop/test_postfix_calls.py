@@ -9,11 +9,14 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sipmail.audio.encode import FORMATS
+from tests.audio.test_encode import ffmpeg, sox, sox_plays
+from tests.conftest import require_program
 from tests.e2e.conftest import (
     LONG,
     PLAIN,
@@ -134,8 +137,15 @@ def arrived(mail: Delivered) -> dict[str, Any]:
     return found
 
 
+def plays(format: str, file: Path) -> None:
+    """AssertionError unless two players find the right length in this recording."""
+    assert abs(len(ffmpeg(require_program("ffmpeg"), file)) / 8000 - SECONDS) <= 0.1
+    if sox_plays(require_program("sox"), format):
+        assert abs(len(sox(require_program("sox"), file)) / 8000 - SECONDS) <= 0.1
+
+
 @pytest.mark.parametrize("format", FORMATS)
-def test_a_message(office: Office, format: str) -> None:
+def test_a_message(office: Office, format: str, tmp_path: Path) -> None:
     number, call_id = office.leave(MAILBOXES[format])
     mail = wait_mail(office.smtp, number)
     assert set(mail.recipients) == {ANNA, LUKASZ}
@@ -148,6 +158,9 @@ def test_a_message(office: Office, format: str) -> None:
     assert audio == kept.read_bytes()
     assert mail.attachment() == (name, audio)
     assert name.endswith(f"_{number}{kept.suffix}")
+    file = tmp_path / name
+    file.write_bytes(audio)
+    plays(format, file)
 
     subject = f"{CALLER}, {number} · Sprzedaż – {format} · nagranie 1 s"
     assert mail.message["Subject"] == subject
