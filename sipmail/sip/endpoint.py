@@ -314,10 +314,12 @@ class Endpoint:
         if not self._sources.candidates(source.host):
             self._ignore(request, source)
         elif request.method != "ACK":
-            with suppress(ProtocolError):  # without a Via nobody knows where the answer goes to
-                marked = received_from(request, source.host, source.port)
-                response = refusal(self._context, marked, error, self._context.tokens())
-                self._context.send(response, response_hop(marked.via, source))
+            hop = source  # should the Via not say where the answer goes to
+            with suppress(ProtocolError):
+                request = received_from(request, source.host, source.port)
+                hop = response_hop(request.via, source)
+            response = refusal(self._context, request, error, self._context.tokens())
+            self._context.send(response, hop)
 
     def _acknowledge(self, ack: Request, source: Hop, now: float) -> None:
         invite = self._layer.invite_of(ack)
