@@ -33,6 +33,7 @@ LEVEL_STRIDE = 5
 makes of 800 Hz and its multiples no signal tone comes near to."""
 
 _FRAME_SAMPLES = 160 // LEVEL_STRIDE
+_FRAME_TICKS = 20
 _SMOOTHED = 5
 _SHARE = np.float32(1 / (_SMOOTHED - 1))
 _ASIDE = 64 * _FRAME_SAMPLES
@@ -55,6 +56,7 @@ _TONE_FRAMES = 75
 _MONOTONE_TICKS = 30_000
 _LOUDEST_NOISE = 10 ** (-34 / 10)
 _MACHINE_FRAMES = 15
+_MACHINE_SHARE = 0.4  # of the time, at most: a fax calls for a seventh of it, a steady noise always
 _TONE_SPREAD = 10 ** (1.2 / 10)
 
 _LEAST_HISTORY = 5000
@@ -190,7 +192,9 @@ class SilenceDetector:
         if not len(strong):
             return 0
         tone = len(strong) >= _MACHINE_FRAMES and _is_tone(raw[strong])
-        self._suspects = tone and self._ended < self._look_until
+        lasts = (self._ended - self._blocks[0][0]) // _FRAME_TICKS
+        comes_and_goes = len(strong) < _MACHINE_SHARE * lasts
+        self._suspects = tone and comes_and_goes and self._ended < self._look_until
         if not (tone and len(strong) >= _TONE_FRAMES) and ranked.item(-1) > floor * _MARGIN:
             self._varied = self._ended
         elif self._ended - self._varied >= _MONOTONE_TICKS:

@@ -274,3 +274,34 @@ def test_full_scale(codec: str, word: int) -> None:
     # ITU-T G.711: the largest code word is 32124 (µ-law) and 32256 (A-law) of 32768
     (level,) = levels(codec, bytes([word]) * 32)
     assert level == pytest.approx(1.0, abs=0.05)
+
+
+def calling(seconds: float) -> Wave:
+    """A fax that calls: 0.5 s of 1100 Hz, then 3 s of nothing."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    return at(-15, np.sin(2 * np.pi * 1100 * time) * (time % 3.5 < 0.5))
+
+
+@pytest.mark.parametrize("suppressed", [False, True])
+@pytest.mark.parametrize("noise", [None, -50])
+def test_what_may_be_a_fax_is_suspected(noise: int | None, suppressed: bool) -> None:
+    sound = calling(16)
+    if noise is not None:
+        sound += background("white", noise, len(sound), 3)
+    pauses = tuple((3.5 * n + 0.5, 3.5 * n + 3.5) for n in range(5) if suppressed)
+    line = Line(limit=0.0)
+    assert line.ends(sound, pauses) is None
+    assert line.suspected
+
+
+@pytest.mark.parametrize("kind", ["speech", "noise", "dial tone"])
+def test_what_is_steady_or_speaks_is_not(kind: str) -> None:
+    time = np.arange(16 * RATE) / RATE
+    sound = {
+        "speech": np.concatenate([message(seed, -20) for seed in range(3)]),
+        "noise": background("white", -15, len(time), 1),
+        "dial tone": at(-15, np.sin(2 * np.pi * 425 * time)),
+    }[kind]
+    line = Line(limit=0.0)
+    assert line.ends(sound) is None
+    assert not line.suspected
