@@ -12,7 +12,7 @@ from sipmail.config.model import Config, Greeting, Mail, Mailbox, Sip, Trunk
 from sipmail.config.values import Address
 from sipmail.sip.message import Request, parse
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data" / "invites"
 WARSAW = ZoneInfo("Europe/Warsaw")
 MONDAY_NOON = datetime(2026, 11, 23, 12, 0, tzinfo=WARSAW)
 MONDAY_NIGHT = datetime(2026, 11, 23, 22, 0, tzinfo=WARSAW)
@@ -77,7 +77,7 @@ def invite(
 
 
 def recorded(name: str) -> Request:
-    """One of the INVITEs in `data/`."""
+    """One of the INVITEs in `tests/data/invites`."""
     request = parse((DATA / f"{name}.sip").read_bytes())
     assert isinstance(request, Request)
     return request

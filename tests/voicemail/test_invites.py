@@ -1,13 +1,17 @@
 """INVITEs as the products of the field send them: which mailbox, who calls, why.
 
-The files in `data/` are written after the products' documentation and published traces; addresses
-and names are made up. What is expected was read off them by a person.
+The files in `tests/data/invites` are written after the products' documentation and published
+traces; addresses and names are made up. What is expected was read off them by a person.
 """
 
 from __future__ import annotations
 
-import pytest
+import re
 
+import pytest
+from typer.testing import CliRunner
+
+from sipmail.cli import app
 from sipmail.sip.message import check
 from sipmail.spool.message import Caller
 from sipmail.voicemail.caller import caller
@@ -158,3 +162,40 @@ def test_the_files_are_whole(name: str) -> None:
     head, _, body = data.partition(b"\r\n\r\n")
     assert b"\n" not in head.replace(b"\r\n", b"")
     assert f": {len(body)}".encode() == head[-len(f": {len(body)}") :]
+
+
+OFFICE = """
+language: pl
+country: PL
+timezone: Europe/Warsaw
+sip:
+  trunks:
+    pbx: {registrar: "sip:pbx.example.com", username: "200", password: x}
+    carrier: {accept_from: [192.0.2.0/24]}
+mail: {from: voicemail@example.com, maildir: ./mail}
+spool: ./spool
+mailboxes:
+  sales: {numbers: ["201", "+48221234567", sprzedaz], emails: [a@example.com]}
+  service: {numbers: ["202", "+48223334455"], emails: [a@example.com]}
+  home: {numbers: ["**622"], emails: [a@example.com]}
+"""
+
+
+@pytest.fixture(scope="module")
+def configuration(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("office") / "sipmail.yaml"
+    path.write_text(OFFICE)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_sipmail_explain_says_so(name: str, configuration: str) -> None:
+    result = CliRunner().invoke(app, ["explain", str(DATA / f"{name}.sip"), "-c", configuration])
+    assert result.exit_code == 0
+    said = dict(re.findall(r"^(\w+): +(.*)$", result.output, re.MULTILINE))
+    (mailbox, _, called, reason), who = EXPECTED[name]
+    known = " ".join(filter(None, (who.number, who.name)))
+    assert said["Caller"] == ("withheld" if who.withheld else known)
+    assert said["Mailbox"] == f"{mailbox} ({mailbox})"
+    assert said["Called"].split()[0] == called
+    assert said["Reason"] == reason
