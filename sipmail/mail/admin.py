@@ -62,12 +62,12 @@ _WORDS: Final[Mapping[str, _Words]] = {
         given_up="  zaniechano dostarczania: {answer}",
         waiting="  czeka od {since}; próby: {attempts}; ostatnia odpowiedź: {answer}",
         broken="  nagrania nie udało się odczytać; wysłano pakiety tak, jak przyszły",
-        template="  własny szablon skrzynki zawiódł, wysłano wbudowany: {wrong}",
+        template="  własny szablon skrzynki zawiódł; wysłano treść wbudowaną: {wrong}",
         lost="  utraciła plik message.json: skrzynka i dzwoniący są nieznani",
         withheld="numer zastrzeżony",
         advice=(
             "Nic nie zginęło: nagrania są w {spool}.\n"
-            "Co stało się z wiadomością:  sipmail queue show ID\n"
+            "Co się stało z wiadomością:  sipmail queue show ID\n"
             "Ponowna próba:               sipmail queue retry ID  (lub: all)\n"
             "Rezygnacja:                  sipmail queue drop ID"
         ),

@@ -175,6 +175,7 @@ def _context(shown: View) -> dict[str, object]:
         "subject": shown.subject,
         "preheader": shown.preheader,
         "kind": shown.kind,
+        "urgent": shown.facts_by_name["urgent"],
         "who": shown.who,
         "length": shown.length,
         "caller": shown.caller,

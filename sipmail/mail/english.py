@@ -55,7 +55,7 @@ class English(Wording):
     call = "Call"
     call_back = "I'll call back"
     call_back_hint = (
-        "“I'll call back” prepares a note that tells everyone who got this that you take the call."
+        "“I'll call back” prepares an e-mail that tells the others that you are calling back."
     )
     answer_all = "Calling back? Reply to all, so that the others know."
     attached = "The recording is attached:"
@@ -69,7 +69,7 @@ class English(Wording):
         "unconditional": "calls are forwarded to voicemail",
     }
     endings = {  # noqa: RUF012
-        "timeout": "The call broke off: from some moment on no sound arrived.",
+        "timeout": "The call broke off: from some point on, no sound arrived.",
         "interrupted": "The recording was interrupted by a failure or restart of the system; "
         "its end may be missing.",
         "shutdown": "The recording was interrupted because the system was being shut down; "

@@ -1,7 +1,12 @@
-"""E-mails in Polish."""
+"""E-mails in Polish.
+
+What belongs together stays on one line: a word of one letter and the one after it, a number and
+what it counts.
+"""
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from sipmail.mail.wording import Wording, parts, short
@@ -24,6 +29,13 @@ _MONTHS = (
 _HOURS = ("godzina", "godziny", "godzin")
 _MINUTES = ("minuta", "minuty", "minut")
 _SECONDS = ("sekunda", "sekundy", "sekund")
+_TIE = "\u00a0"
+_LONELY = re.compile(r"(?<![^\s(„])([aiouwz]) ", re.IGNORECASE)
+
+
+def tied(text: str) -> str:
+    """`text` whose words of one letter never stand at the end of a line."""
+    return _LONELY.sub(rf"\1{_TIE}", text)
 
 
 def plural(count: int, one: str, few: str, many: str) -> str:
@@ -55,16 +67,17 @@ class Polish(Wording):
     when = "Kiedy"
     length = "Długość"
     also_called = "Ponowne próby"
-    larger_than_allowed = "Nagranie jest długie, dlatego załączono je w mniejszym formacie."
+    larger_than_allowed = tied(
+        "Nagranie jest długie, dlatego załączono je w formacie, który zajmuje mniej miejsca."
+    )
 
     call = "Zadzwoń"
     call_back = "Oddzwonię"
     call_back_hint = (
-        "„Oddzwonię” przygotuje e-mail do wszystkich odbiorców z informacją, że zajmiesz się tą "
-        "rozmową."
+        "„Oddzwonię” przygotuje e-mail do wszystkich odbiorców, aby wiedzieli, kto oddzwoni."
     )
-    answer_all = "Oddzwaniasz? Odpowiedz wszystkim, aby inni o tym wiedzieli."
-    attached = "Nagranie jest w załączniku:"
+    answer_all = tied("Oddzwaniasz? Odpowiedz wszystkim, aby inni o tym wiedzieli.")
+    attached = tied("Nagranie jest w załączniku:")
     waveform = "Wykres głośności nagrania"
     attention = "Uwaga"
 
@@ -81,23 +94,23 @@ class Polish(Wording):
         "shutdown": "Nagranie zostało przerwane, bo system był właśnie wyłączany; "
         "może brakować końcówki.",
         "media": "Nagranie zostało przerwane przez awarię systemu; może brakować końcówki.",
-        "max": "Nagranie osiągnęło najdłuższy dozwolony czas i zostało ucięte.",
+        "max": tied("Nagranie osiągnęło największą dozwoloną długość i zostało ucięte."),
     }
     notes = {  # noqa: RUF012
         "fax": "Na ten numer próbowano wysłać faks.",
     }
-    silent = "W nagraniu prawie nic nie słychać."
+    silent = tied("W nagraniu prawie nic nie słychać.")
 
     def duration(self, seconds: float) -> str:
         hours, minutes, rest = parts(seconds)
         counted = ((hours, _HOURS), (minutes, _MINUTES), (rest, _SECONDS))
-        words = [f"{count} {plural(count, *forms)}" for count, forms in counted if count]
+        words = [f"{count}{_TIE}{plural(count, *forms)}" for count, forms in counted if count]
         return " ".join(words) or "mniej niż sekunda"
 
     def date(self, when: datetime) -> str:
         return (
-            f"{_DAYS[when.weekday()]}, {when.day} {_MONTHS[when.month - 1]} {when.year} r., "
-            f"{when:%H:%M}"
+            f"{_DAYS[when.weekday()]}, {when.day}{_TIE}{_MONTHS[when.month - 1]} "
+            f"{when.year}{_TIE}r., godz.{_TIE}{when:%H:%M}"
         )
 
     def day(self, when: datetime) -> str:
@@ -105,10 +118,12 @@ class Polish(Wording):
 
     def lost(self, share: float) -> str:
         percent = max(1, round(share * 100))
-        return f"Jakość połączenia była słaba: zginęło około {percent}% dźwięku."
+        return f"Jakość połączenia była słaba: utracono około {percent}% dźwięku."
 
     def length_in_subject(self, seconds: float) -> str:
         return f"nagranie {short(seconds)}"
 
     def call_back_body(self, who: str, when: datetime) -> str:
-        return f"Oddzwonię w sprawie połączenia: {who}, {self.date(when)}."
+        # Whoever writes this answer has usual spaces.
+        when_in_words = self.date(when).replace(_TIE, " ")
+        return f"Oddzwonię w sprawie połączenia: {who}, {when_in_words}."

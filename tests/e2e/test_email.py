@@ -138,7 +138,7 @@ def test_the_words_are_those_of_the_mailboxs_language(house: House) -> None:
     assert str(english.message["Subject"]).endswith(" · Sales · message 1 s")
     assert lines(polish)[0] == "Nowa wiadomość głosowa: Jan Nowak"
     assert lines(english)[0] == "New voice message: Jan Nowak"
-    assert ("nikt nie odebrał" in body(polish), "1 sekunda" in body(polish)) == (True, True)
+    assert ("nikt nie odebrał" in body(polish), "1\u00a0sekunda" in body(polish)) == (True, True)
     assert ("nobody answered" in body(english), "1 second" in body(english)) == (True, True)
     assert '<html lang="pl"' in html(polish)
     assert '<html lang="en"' in html(english)

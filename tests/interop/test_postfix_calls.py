@@ -170,7 +170,7 @@ def test_a_message(office: Office, format: str, tmp_path: Path) -> None:
     assert text.startswith(f"Nowa wiadomość głosowa: {CALLER}\n")
     assert f"Sprzedaż – {format}\n" in text
     assert f"{name}\n" in text
-    assert text.endswith("Odpowiedz wszystkim, aby inni o tym wiedzieli.\n")
+    assert text.endswith("Odpowiedz wszystkim, aby inni o\u00a0tym wiedzieli.\n")
     assert CALLER in html
     assert html.rstrip().endswith("</html>")
     _, picture = leaf(found, "image")

@@ -7,6 +7,7 @@ A person renders the HTML at 360 and 1,000 pixels, light and dark, before a gold
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,14 @@ CASES = {
         replace(SOUND, duration=125.0, lost=0.08),
     ),
     "pl_missed": written(MISSED, None),
+    "pl_folded": written(
+        replace(MISSED, repeats=tuple(MISSED.received + timedelta(minutes=m) for m in (2, 4, 840))),
+        None,
+    ),
+    "pl_urgent_on_a_bad_line": written(
+        replace(MESSAGE, urgent=True, ending="max"),
+        replace(SOUND, duration=125.0, lost=0.08, smaller=True),
+    ),
     "pl_extension": written(
         called_by("205", "Recepcja", called="201", reason="unknown"),
         replace(SOUND, waveform=None, duration=1.0),

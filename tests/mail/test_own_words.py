@@ -63,9 +63,9 @@ def test_a_text_of_ones_own_is_what_the_html_shows(tmp_path: Path) -> None:
     data, wrong = written(body=body(tmp_path, own))
     found = read(data)
     assert wrong == ""
-    assert text_of(found) == "Katarzyna Wiśniewska <b>\n42 sekundy\ntel:+48600123456"
+    assert text_of(found) == "Katarzyna Wiśniewska <b>\n42\u00a0sekundy\ntel:+48600123456"
     html = html_of(found).replace("\r\n", "\n")
-    assert "Katarzyna Wiśniewska &lt;b&gt;<br>\n42 sekundy<br>\n" in html
+    assert "Katarzyna Wiśniewska &lt;b&gt;<br>\n42\u00a0sekundy<br>\n" in html
     assert '<a href="tel:+48600123456">tel:+48600123456</a>' in html
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from sipmail.mail.english import English
-from sipmail.mail.polish import Polish, plural
+from sipmail.mail.polish import Polish, plural, tied
 from sipmail.mail.wording import Wording, clock, short, wording
 from tests.mail.post import WARSAW
 
@@ -66,7 +67,7 @@ def test_polish_plural(count: int, word: str) -> None:
     ],
 )
 def test_duration(seconds: float, polish: str, english: str) -> None:
-    assert POLISH.duration(seconds) == polish
+    assert POLISH.duration(seconds) == re.sub(r"(\d) ", "\\1\u00a0", polish)
     assert ENGLISH.duration(seconds) == english
 
 
@@ -87,12 +88,36 @@ def test_short_lengths(seconds: float, player: str, signs: str) -> None:
 
 def test_dates() -> None:
     when = datetime(2026, 11, 23, 14, 30, 12, tzinfo=WARSAW)
-    assert POLISH.date(when) == "poniedziałek, 23 listopada 2026 r., 14:30"
+    assert POLISH.date(when) == ("poniedziałek, 23\u00a0listopada 2026\u00a0r., godz.\u00a014:30")
     assert ENGLISH.date(when) == "Monday, 23 November 2026, 14:30"
     assert POLISH.day(when) == "poniedziałek, 14:30"
     assert POLISH.date(when.replace(month=2, day=1, hour=7, minute=5)) == (
-        "niedziela, 1 lutego 2026 r., 07:05"
+        "niedziela, 1\u00a0lutego 2026\u00a0r., godz.\u00a007:05"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("w załączniku", "w~załączniku"),
+        ("W nagraniu i o tym", "W~nagraniu i~o~tym"),
+        ("(z tym)", "(z~tym)"),
+        ("za tym, na a", "za tym, na a"),
+        ("Ewa w domu", "Ewa w~domu"),
+    ],
+)
+def test_a_word_of_one_letter_is_tied_to_the_next(text: str, shown: str) -> None:
+    assert tied(text) == shown.replace("~", "\u00a0")
+
+
+def test_no_polish_word_of_one_letter_stands_alone() -> None:
+    said = [*POLISH.endings.values(), *POLISH.notes.values(), *POLISH.reasons.values()]
+    said += [
+        text for name, text in vars(Polish).items() if isinstance(text, str) and name[0] != "_"
+    ]
+    said += [POLISH.lost(0.1), POLISH.silent]
+    for text in said:
+        assert tied(text) == text
 
 
 def test_every_month_and_day_in_polish() -> None:
