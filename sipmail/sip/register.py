@@ -1,4 +1,7 @@
-"""REGISTER on the wire: the request, and what its responses grant (RFC 3261 10.2 and 10.3)."""
+"""REGISTER on the wire: the request, and what its responses grant (RFC 3261 10.2 and 10.3).
+
+It says that Path is supported (RFC 3327), without which registrars behind proxies may refuse it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from urllib.parse import quote as escape
 
 from sipmail.errors import ProtocolError
 from sipmail.sip.actions import Hop
-from sipmail.sip.capabilities import ALLOW, SUPPORTED
+from sipmail.sip.capabilities import ALLOW, SUPPORTED_BY_BINDINGS
 from sipmail.sip.digest import DigestClient
 from sipmail.sip.grammar import format_host
 from sipmail.sip.headers import Headers
@@ -111,7 +114,7 @@ def register(
     pairs.append(("Expires", str(int(max(contacts.values(), default=0)))))
     if authorize is not None:
         pairs += authorize.authorization("REGISTER", uri)
-    pairs += [ALLOW, SUPPORTED, ("User-Agent", user_agent)]
+    pairs += [ALLOW, SUPPORTED_BY_BINDINGS, ("User-Agent", user_agent)]
     return Request("REGISTER", uri, Headers(pairs))
 
 

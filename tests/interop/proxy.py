@@ -51,7 +51,7 @@ loadmodule "dispatcher.so"
 modparam("usrloc", "db_mode", 0)
 modparam("registrar", "max_expires", {expires})
 modparam("registrar", "use_path", 1)
-modparam("registrar", "path_mode", 0)
+modparam("registrar", "path_mode", 2)
 modparam("auth", "qop", "auth")
 modparam("tm", "fr_timer", 800)
 modparam("rr", "enable_full_lr", 1)
@@ -121,6 +121,7 @@ request_route {
         t_relay();
         exit;
     }
+    loose_route();
     add_path();
     if (!ds_select_dst("1", "8")) {
         sl_send_reply("503", "No Registrar");

@@ -226,6 +226,26 @@ def test_a_registrar_that_restarts_and_has_forgotten_us(
     leave_message(program("sipp"), tmp_path / "sipp", server, message, smtp_server)
 
 
+def test_an_outbound_proxy_that_stays_in_the_way(
+    agent: StartAgent,
+    proxy: StartProxy,
+    smtp_server: SmtpServer,
+    message: Path,
+    greeting: Path,
+    sipp: str,
+    tmp_path: Path,
+) -> None:
+    """The registrar has a name that leads nowhere; it wants Path (RFC 3327) to be supported."""
+    registrar = proxy()
+    edge = proxy(registrars=[(registrar.host, registrar.ports["udp"])])
+    trunk = {"registrar": f"sip:{REALM}", "outbound_proxy": registrar_uri(edge, "tcp")}
+    section = settings(edge, "tcp", **trunk)
+    started = agent(smtp=smtp_server, sip=section, mailboxes={"sales": {"greeting": str(greeting)}})
+    line = wait_registered(started)
+    assert f"with 127.0.0.1:{edge.ports['tcp']} over tcp" in line
+    leave_message(sipp, tmp_path / "sipp", registrar, message, smtp_server)
+
+
 def test_two_registrars_behind_a_dispatcher(
     agent: StartAgent,
     proxy: StartProxy,

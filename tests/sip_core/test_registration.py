@@ -36,6 +36,7 @@ def test_a_register() -> None:
     assert register.get("To") == '"Mail" <sip:200@pbx.example.com>'
     assert register.get("From").startswith('"Mail" <sip:200@pbx.example.com>;tag=')
     assert register.get("CSeq") == "1 REGISTER"
+    assert "path" in register.get("Supported").split(", ")
     assert register.get("Contact").startswith("<sip:tok")
     assert register.get("Contact").endswith("@192.0.2.1:5060>;expires=300")
     assert register.get("Via").startswith("SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK")
