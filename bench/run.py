@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import shutil
 import subprocess
@@ -17,15 +15,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 from rich.console import Console
-from rich.table import Table
 
 from bench.generator import Order, write
 from bench.processes import Peak, cores, cpu_seconds, memory
@@ -43,38 +39,13 @@ from bench.program import (
     wait_mails,
     wait_ready,
 )
+from bench.report import Row, save, show
 from bench.verify import verify
 
 _BEEP_AND_QUIET = 1.5
 _IDLE = 10.0
 # pyVoIP starts three threads a call: more calls than these would measure its collapse.
 _PYVOIP_CALLS = 20
-
-
-@dataclass(frozen=True)
-class Row:
-    """One program's figures; `used` is the CPU in seconds by process, `memory` bytes a call."""
-
-    name: str
-    calls: int
-    used: dict[str, float]
-    load: dict[str, Any]
-    memory: float | None = None
-    mailed: int | None = None
-    complete: int | None = None
-    doubled: int | None = None
-    mail_delay_p99: float | None = None
-    idle_memory: float | None = None
-    """Bytes of all processes before the first call."""
-    idle_cpu: float | None = None
-    """The share of a core that waiting for calls takes."""
-    encoder_ms: float | None = None
-    """Milliseconds of CPU a second of call for the encoder alone: a part of the courier's."""
-
-    @property
-    def cpu_ms(self) -> float:
-        """Milliseconds of CPU a second of call."""
-        return sum(self.used.values()) * 1e3 / max(float(self.load["call_seconds"]), 1e-9)
 
 
 @dataclass(frozen=True)
@@ -229,53 +200,6 @@ def pyvoip(bench: Bench) -> Row:
     )
 
 
-def show(rows: list[Row], console: Console) -> None:
-    table = Table(title="what a call costs")
-    table.add_column("program")
-    for name in (
-        "calls",
-        "at once",
-        "CPU ms per s of call",
-        "memory kB a call",
-        "answer p99 ms",
-        "greeting jitter p99 ms",
-        "lost",
-        "mailed",
-        "complete",
-        "mail after p99 s",
-    ):
-        table.add_column(name, justify="right")
-    for row in rows:
-        load = row.load
-        table.add_row(
-            row.name,
-            f"{load['answered']}/{row.calls}",
-            str(load["at_once"]),
-            f"{row.cpu_ms:.3f}",
-            _number(row.memory and row.memory / 1000, ".0f"),
-            _number(load["answer_ms"].get("p99"), ".1f"),
-            _number(load["jitter_ms"].get("p99"), ".2f"),
-            str(load["greeting_lost"]),
-            _number(row.mailed, "d"),
-            _number(row.complete, "d"),
-            _number(row.mail_delay_p99, ".2f"),
-        )
-    console.print(table)
-    for row in rows:
-        if len(row.used) > 1:
-            seconds = max(row.load["call_seconds"], 1e-9)
-            parts = (f"{name} {cpu * 1e3 / seconds:.3f}" for name, cpu in sorted(row.used.items()))
-            console.print(f"{row.name}, by process: {', '.join(parts)}")
-        if row.encoder_ms is not None:
-            console.print(f"{row.name}: of it the encoder alone {row.encoder_ms:.3f}")
-        if row.idle_memory is not None and row.idle_cpu is not None:
-            console.print(f"idle: {row.idle_memory / 1e6:.0f} MB, {row.idle_cpu:.2%} of a core")
-
-
-def _number(value: Any, form: str) -> str:
-    return "" if value is None else format(value, form)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.run", description=__doc__)
     parser.add_argument("--calls", type=int, default=300)
@@ -320,35 +244,10 @@ def main() -> None:
             else:
                 rows.append(row)
     show(rows, console)
-    _save(rows, chosen)
+    print(f"all figures: {save(rows, vars(chosen))}")
     failed = [r.name for r in rows if r.complete is not None and r.complete < r.calls]
     if failed:
         raise SystemExit(f"not every message arrived complete: {', '.join(failed)}")
-
-
-def _save(rows: list[Row], chosen: argparse.Namespace) -> None:
-    out = HERE / "out"
-    out.mkdir(exist_ok=True)
-    for row in rows:
-        row.load.pop("hung_up", None)
-    result = {
-        "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "kernel": platform.release(),
-        "cpu": _cpu_model(),
-        "cores": os.cpu_count(),
-        "options": vars(chosen),
-        "rows": [{"cpu_ms": row.cpu_ms, **asdict(row)} for row in rows],
-    }
-    (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(f"all figures: {out / 'result.json'}")
-
-
-def _cpu_model() -> str:
-    for entry in Path("/proc/cpuinfo").read_text().splitlines():
-        if entry.startswith("model name"):
-            return entry.partition(":")[2].strip()
-    return platform.processor()
 
 
 if __name__ == "__main__":
