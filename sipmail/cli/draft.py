@@ -163,7 +163,7 @@ def _people(answers: Answers, words: Mapping[str, str]) -> Iterator[str]:
         yield f"    users: {flow(list(people))}\t{words['members']}"
     others = [person.email for person in answers.recipients if not person.name]
     if others:
-        yield f"    emails: {flow(others)}\t{words['members']}"
+        yield f"    emails: {flow(others)}\t{words['emails' if people else 'members']}"
     if answers.hours is not None:
         yield f"    hours: {scalar(answers.hours)}\t{words['hours']}"
     else:
@@ -200,6 +200,7 @@ _EN = {
     "name": "for the e-mails",
     "numbers": "whose calls these are; * takes the rest",
     "members": "who gets every message",
+    "emails": "more addresses that get it",
     "hours": "outside: the greeting for closed",
     "greeting": "your own recording: `sipmail greeting import`",
     "attachment": "mp3, wav, ulaw, alaw, flac or opus",
@@ -230,9 +231,10 @@ _PL = {
     "http": "strona stanu, kontrola działania i metryki",
     "users": "osoby, pod krótkimi nazwami",
     "mailboxes": "dokąd trafiają wiadomości dla danych numerów",
-    "name": "do e-maili",
+    "name": "nazwa w e-mailach",
     "numbers": "czyje to połączenia; * przyjmuje pozostałe",
     "members": "kto dostaje każdą wiadomość",
+    "emails": "dalsze adresy, które ją dostają",
     "hours": "poza nimi: zapowiedź „nieczynne”",
     "greeting": "własne nagranie: `sipmail greeting import`",
     "attachment": "mp3, wav, ulaw, alaw, flac albo opus",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -123,7 +124,10 @@ def registration_step(polish: bool, step: Step) -> Step:
     words = PL if polish else EN
     step = replace(step, what=words["try_registration"])
     if step.verdict.value != "failed":
-        return replace(step, text=f"działa ({step.text})") if polish else step
+        found = re.fullmatch(r"(.+) registered at (.+) for \d+ s, and left", step.text)
+        if not polish or found is None:
+            return step
+        return replace(step, text=f"działa: {found[2]} przyjmuje konto {found[1]}")
     if "says 40" not in step.text and not polish:
         return step
     cure = "check the extension or account, and its password"
@@ -141,7 +145,10 @@ def login_step(polish: bool, step: Step) -> Step:
     if not polish:
         return step
     if step.verdict.value != "failed":
-        return replace(step, text=f"działa ({step.text})")
+        place, _, user = step.text.partition(": connected, ")
+        user = user.removeprefix("logged in as ")
+        login = "bez logowania" if user == "no login" else f"zalogowano jako {user}"
+        return replace(step, text=f"działa: {place}, {login}")
     cure = "sprawdź nazwę serwera, port, zabezpieczenie połączenia i zaporę sieciową"
     if "certificate" in step.text:
         cure = (
