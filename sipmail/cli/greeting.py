@@ -156,7 +156,8 @@ def say(
         typer.Option(
             envvar="SIPMAIL_SAY",
             help="The speech program, with {file} for the sound file that it writes, {language}, "
-            "and {text} where it does not read stdin. Without it: espeak-ng.",
+            "and {text} where it does not read stdin. Without it: speech in the configuration, or "
+            "espeak-ng.",
         ),
     ] = None,
     force: ForceOption = False,
@@ -173,7 +174,8 @@ def say(
         fail("there is nothing to say: the text is empty", WRONG_USE)
     with TemporaryDirectory(prefix="sipmail-") as folder:
         file = Path(folder) / "spoken.wav"
-        speech.speak(words, language or place.mailbox.language, command or speech.installed(), file)
+        program = command or settings.speech or speech.installed()
+        speech.speak(words, language or place.mailbox.language, program, file)
         greeting = read(file)
     _keep(greeting, settings, place, force)
 

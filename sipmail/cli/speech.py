@@ -22,8 +22,8 @@ def installed() -> str:
         if shutil.which(command.partition(" ")[0]):
             return command
     raise SipmailError(
-        "no speech program is installed: install espeak-ng, or name another with --command, like "
-        "--command 'piper --model pl_PL-gosia-medium.onnx --output_file {file}'"
+        "no speech program is installed: install espeak-ng, or name another with --command or, in "
+        "the configuration, like speech: piper --model pl_PL-gosia-medium.onnx --output_file {file}"
     )
 
 

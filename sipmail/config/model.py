@@ -283,6 +283,12 @@ class Config(Section):
         description="names of callers: by number, or CSV files",
         json_schema_extra=_several_forms,
     )
+    speech: Text | None = Field(
+        default=None,
+        description="the program of `sipmail greeting say`, with {file} for the sound file that it "
+        "writes, {language}, and {text} where it does not read stdin; without it espeak-ng",
+        examples=["piper --model voices/{language}.onnx --output_file {file}"],
+    )
     users: dict[str, Person] = Field(
         default={}, description="people and their e-mail addresses, by name"
     )

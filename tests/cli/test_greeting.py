@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -266,6 +267,26 @@ def test_say(site: Site, sipmail: Sipmail, tmp_path: Path) -> None:
     )
     assert result.status == 0
     assert (tmp_path / "told.txt").read_text() == f"en: {text}"
+
+
+def test_the_program_of_the_configuration(site: Site, sipmail: Sipmail, tmp_path: Path) -> None:
+    site(speech=f"{fake_speech(tmp_path)} {{text}}", **sales(language="pl"))
+    assert sipmail("greeting", "say", "Dzień dobry.", "-m", "sales").status == 0
+    assert (tmp_path / "told.txt").read_text() == "pl: Dzień dobry."
+    other = ("greeting", "say", "x", "-m", "sales", "--force", "--command", "true {file}")
+    assert "true has made no sound" in sipmail(*other).err
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("language", ["pl", "en"])
+def test_espeak_speaks(
+    site: Site, sipmail: Sipmail, program: Callable[[str], str], language: str
+) -> None:
+    program("espeak-ng")
+    site(**sales(language=language))
+    result = sipmail("greeting", "say", "Bonjour. One, two, three, four, five.", "-m", "sales")
+    assert (result.status, result.err) == (0, "")
+    assert 1.5 < soundfile.info("greetings/sales.wav").duration < 8
 
 
 def test_a_program_that_writes_to_stdout(site: Site, sipmail: Sipmail) -> None:
