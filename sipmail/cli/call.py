@@ -138,7 +138,7 @@ def order_for(uri: str, registrar: str | None = None) -> Order:
     try:
         address = socket.getaddrinfo(host, port, socket.AF_INET, socket.SOCK_DGRAM)[0][4]
     except OSError as error:
-        raise CallError(f"{host} cannot be found: {error}") from error
+        raise CallError(f"{host} cannot be found: {error.strerror}") from error
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(address)
         local_host = str(probe.getsockname()[0])

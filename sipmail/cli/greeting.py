@@ -216,7 +216,7 @@ def _place(config: Config, key: str, case: Case, until: str | None) -> _Place:
 
 def _lines(config: Config, moment: datetime) -> Iterable[_Line]:
     """Each mailbox, and its cases: as they are heard once a temporary greeting is over."""
-    from sipmail.voicemail.greeting import choose
+    from sipmail.voicemail.greeting import choose, for_case
     from sipmail.voicemail.reason import Reason
 
     reasons = {
@@ -240,8 +240,7 @@ def _lines(config: Config, moment: datetime) -> Iterable[_Line]:
             elif case is Case.CLOSED:
                 if mailbox.hours is None:
                     continue
-                shut = usual.model_copy(update={"hours": "off"})
-                choice = choose(shut, Reason.UNKNOWN, now, config.country)
+                choice = for_case(mailbox, "closed", f"outside the opening hours {mailbox.hours!r}")
             else:
                 always = usual.model_copy(update={"hours": None})
                 reason = reasons.get(case, Reason.UNKNOWN)

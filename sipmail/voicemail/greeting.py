@@ -60,6 +60,11 @@ def choose(mailbox: Mailbox, reason: Reason, when: datetime, country: str | None
         why = f"the temporary greeting, until {temporary.until:%Y-%m-%d %H:%M}"
         return Choice(temporary.file, "temporary", False, why)
     case, cause = _case(mailbox, reason, when, country)
+    return for_case(mailbox, case, cause)
+
+
+def for_case(mailbox: Mailbox, case: Case, cause: str) -> Choice:
+    """The greeting of `mailbox` in this case, at any hour; `cause` says why it is the case."""
     for wanted in (case, "default") if case != "default" else ("default",):
         path = _own(mailbox, wanted)
         if path is not None:

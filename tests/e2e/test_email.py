@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -292,6 +294,95 @@ def test_a_missed_call_is_mailed_by_default(house: House) -> None:
     assert "The caller left no message." in body(mail)
     with pytest.raises(LookupError):
         mail.attachment()
+
+
+# --- callers who write what they like -----------------------------------------------------------
+
+
+def latin2(text: str) -> str:
+    """As a phone that knows no UTF-8 sends it."""
+    return text.encode("iso-8859-2").decode("utf-8", "surrogateescape")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (r"Jan \"Johnny\" Nowak", 'Jan "Johnny" Nowak'),
+        ("Jan\r\n Nowak", "Jan Nowak"),
+        ("<script>alert(1)</script>", "<script>alert(1)</script>"),
+        ("</td><img src=x onerror=y>&amp;", "</td><img src=x onerror=y>&amp;"),
+        ("W" * 1000, "W" * 79 + "…"),
+        ("Żaneta 🌻🎈", "Żaneta 🌻🎈"),
+        ("שרה כהן", "\u2068שרה כהן\u2069"),
+        ("evil\u202egpj.exe", "evilgpj.exe"),
+        ("Zażółć gęślą jaźń", "Zażółć gęślą jaźń"),
+        (latin2("Zażółć gęślą jaźń"), "Zażółć gęślą jaźń"),
+        ("=?utf-8?q?Boss?=", "=?utf-8?q?Boss?="),
+    ],
+    ids=["quotes", "newline", "script", "html", "long", "emoji", "rtl", "override", "utf8",
+         "latin2", "encoded"],
+)  # fmt: skip
+def test_a_name_is_only_ever_shown(house: House, name: str, shown: str) -> None:
+    number = own_number()
+    mail = house.leave("english", number=number, name=name)
+    assert str(mail.message["Subject"]) == f"{shown}, {number} · Sales · message 1 s"
+    assert lines(mail)[0] == f"New voice message: {shown}"
+    assert_harmless(mail, shown)
+    assert re.fullmatch(rf"[0-9_-]{{20}}{re.escape(number)}\.wav", mail.attachment()[0])
+
+
+@pytest.mark.parametrize(
+    "user",
+    ["%22%0d%0aBcc%3a%20x%40example.com", "%3cb%3e1%3c%2fb%3e", "..%2f..%2fetc%2fpasswd",
+     "9" * 1000, "%d8%a7%d9%84%d8%b9", "%e2%80%ae48"],
+    ids=["newline", "html", "path", "long", "arabic", "override"],
+)  # fmt: skip
+def test_a_number_is_only_ever_shown(house: House, user: str) -> None:
+    before = len(house.smtp.delivered)
+    with Caller(house.agent.address, user=user, display="") as phone:
+        call = phone.call("english")
+        call.send(opening())
+        wait_recording(house.agent, call)
+        call.send(message(SAID))
+        call.hang_up()
+    mail = house.smtp.wait(before + 1)[before]
+    assert_harmless(mail, "")
+    assert re.fullmatch(r"[A-Za-z0-9_+-]{1,60}\.wav", mail.attachment()[0])
+
+
+def assert_harmless(mail: Delivered, shown: str) -> None:
+    """Every header is there once and is one line, and HTML shows the caller as text."""
+    assert mail.recipients == (ANNA, JAN, OFFICE)
+    assert not mail.message.defects
+    names = [name.lower() for name in mail.message]
+    assert len(names) == len(set(names))
+    assert mail.message["Bcc"] is None
+    for name in ("Subject", "From", "To", "X-Sipmail-Caller", "X-Sipmail-Mailbox"):
+        assert not re.search(r"[\r\n\x00-\x1f\u202a-\u202e]", str(mail.message[name]))
+    assert max(map(len, mail.data.split(b"\r\n"))) <= 998
+    reader = Reader(html(mail))
+    assert shown in reader.text
+    assert not reader.tags & {"script", "iframe", "object", "form"}
+    assert all(source.startswith("cid:") for source in reader.sources)
+
+
+class Reader(HTMLParser):
+    """What a mail program makes of HTML: its text, its tags and what pictures it loads."""
+
+    def __init__(self, shown: str) -> None:
+        super().__init__()
+        self.text, self.tags, self.sources = "", set[str](), list[str]()
+        self.feed(shown)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        known = dict(attributes)
+        assert not any(name.startswith("on") for name in known)
+        if "src" in known:
+            self.sources.append(known["src"] or "")
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
 
 
 # --- how it leaves --------------------------------------------------------------------------------

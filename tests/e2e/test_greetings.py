@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,7 +19,7 @@ import soundfile
 from tests.conftest import require_program
 from tests.e2e.conftest import own_number, write_greeting
 from tests.e2e.prompts import pitch, shipped, wait_said
-from tests.e2e.telephone import opening
+from tests.e2e.telephone import decoded, opening
 from tests.support.agent import Agent, configuration
 from tests.support.caller import Call, Caller
 from tests.support.clock import WallClock
@@ -38,6 +39,13 @@ TONES = {
 }
 SECONDS = 0.5
 HOURS = "Mo-Fr 08:00-16:00; PH off"
+
+
+def spoken_at(path: Path, gain: float) -> Path:
+    """Two seconds of a voice, as loud as that."""
+    voice, rate = soundfile.read(shipped("en/sample"), frames=16000)
+    soundfile.write(path, voice / np.max(np.abs(voice)) * gain, rate)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +78,8 @@ def hall(tmp_path_factory: pytest.TempPathFactory, clock: WallClock) -> Iterator
         },
         "only": {"greeting": tone["default"], "hours": HOURS},
         "sound": {"greeting": str(folder / "sound.mp3")},
+        "quiet": {"greeting": str(spoken_at(folder / "quiet.wav", 0.03))},
+        "loud": {"greeting": str(spoken_at(folder / "loud.wav", 1.0))},
         "polish": {"language": "pl"},
         "english": {"language": "en"},
         "operator": {"language": "pl", "operator": "100"},
@@ -129,6 +139,16 @@ def test_one_for_all_cases(phone: Caller) -> None:
 
 def test_a_sound_of_any_format_rate_and_number_of_channels(phone: Caller) -> None:
     assert greeting(phone, "sound") == "sound"
+
+
+def test_a_quiet_recording_is_heard_like_a_loud_one(phone: Caller) -> None:
+    heard = []
+    for mailbox in ("quiet", "loud"):
+        call = dial(phone, mailbox)
+        call.wait_quiet(spoken=80)
+        call.hang_up()
+        heard.append(float(np.std(decoded(call.heard_payload()).astype(float))))
+    assert 20 * abs(np.log10(heard[0] / heard[1])) < 1.5  # decibels
 
 
 @pytest.mark.parametrize("language", ["pl", "en"])
