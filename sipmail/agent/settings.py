@@ -24,6 +24,7 @@ def _sip_trunk(name: str, trunk: Trunk, secret: bytes) -> SipTrunk:
         username=trunk.username or "",
         auth_username=trunk.auth_username,
         password=None if trunk.password is None else trunk.password.get_secret_value(),
+        digest=trunk.digest,
         realm=trunk.realm,
         outbound_proxy=trunk.outbound_proxy,
         expires=trunk.expires,

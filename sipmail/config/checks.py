@@ -7,7 +7,7 @@ much as it can.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -59,12 +59,16 @@ def check(sections: Sections) -> Iterator[Finding]:
     yield from _mail(sections)
     yield from _mailboxes(sections)
     yield from _numbers(sections)
-    for name, words in (
-        ("rtp.codecs", sections.rtp and sections.rtp.codecs),
-        ("routing", sections.routing),
-    ):
-        for word in sorted({word for word in words or () if list(words or ()).count(word) > 1}):
-            yield Finding(tuple(name.split(".")), f"{word} stands twice: remove one")
+    lists: list[tuple[tree.Path, Sequence[str]]] = [
+        (("rtp", "codecs"), sections.rtp.codecs if sections.rtp else ()),
+        (("routing",), sections.routing),
+    ]
+    lists += [
+        (("sip", "trunks", name, "digest"), one.digest) for name, one in sections.trunks.items()
+    ]
+    for path, words in lists:
+        for word in sorted({word for word in words if words.count(word) > 1}):
+            yield Finding(path, f"{word} stands twice: remove one")
 
 
 def _names(sections: Sections) -> Iterator[Finding]:

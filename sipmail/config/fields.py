@@ -24,6 +24,7 @@ from sipmail.config.suggest import did_you_mean
 Language = Literal["pl", "en"]
 Codec = Literal["PCMA", "PCMU"]
 Security = Literal["starttls", "tls", "none"]
+DigestAlgorithm = Literal["MD5", "SHA-256", "SHA-512-256"]
 Srtp = Literal["auto", "optional", "required", "off"]
 AudioFormat = Literal["mp3", "wav", "ulaw", "alaw", "flac", "opus"]
 After = Literal["thanks", "menu", "nothing"]

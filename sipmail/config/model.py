@@ -23,6 +23,7 @@ from sipmail.config.fields import (
     Codec,
     Count,
     Country,
+    DigestAlgorithm,
     Duration,
     File,
     Folder,
@@ -128,6 +129,12 @@ class Trunk(Section):
     password: OptionalSecret = Field(
         default=None,
         description="of the account; without registrar: the caller must know it (digest)",
+    )
+    digest: tuple[DigestAlgorithm, ...] = Field(
+        default=("MD5", "SHA-256"),
+        min_length=1,
+        description="how callers may prove the password, in this order: MD5, SHA-256, SHA-512-256; "
+        "old telephones fail where there is more than MD5",
     )
     realm: Text | None = Field(default=None, description="answer only challenges of this realm")
     outbound_proxy: SipServer | None = Field(

@@ -18,9 +18,6 @@ from sipmail.sip.uri import SipUri
 Address = IPv4Address | IPv6Address
 
 _REALM = "sipmail"
-# MD5 first: gateways, and SIPp 3.6, read the first challenge only and know nothing else; who knows
-# SHA-256 takes the first that it knows (RFC 8760 section 2.3), and is let in either way.
-_ALGORITHMS = ("MD5", "SHA-256")
 
 
 class Line:
@@ -45,7 +42,7 @@ class Line:
             )
         elif trunk.password is not None:
             self.challenger = DigestServer(
-                trunk.realm or _REALM, context.tokens().encode(), algorithms=_ALGORITHMS
+                trunk.realm or _REALM, context.tokens().encode(), algorithms=trunk.digest
             )
 
     def accepts(self, host: str, address: Address | None) -> bool:

@@ -51,6 +51,21 @@ def test_srtp_reaches_the_endpoint(tmp_path: Path, wish: str) -> None:
     }
 
 
+@pytest.mark.parametrize("wish", [["MD5"], ["SHA-512-256", "SHA-256"]])
+def test_digest_reaches_the_endpoint(tmp_path: Path, wish: list[str]) -> None:
+    config = loaded(tmp_path, trunks={"pbx": {**PBX, "digest": wish}})
+    assert {one.name: one.digest for one in sip_trunks(config, b"secret")} == {
+        "local": ("MD5", "SHA-256"),
+        "pbx": tuple(wish),
+    }
+
+
+@pytest.mark.parametrize("wish", [[], ["SHA1"], ["MD5", "MD5"]])
+def test_a_wrong_digest_is_named(tmp_path: Path, wish: list[str]) -> None:
+    with pytest.raises(ConfigError, match="digest"):
+        loaded(tmp_path, trunks={"pbx": {**PBX, "digest": wish}})
+
+
 def test_a_wrong_srtp_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="srtp"):
         loaded(tmp_path, trunks={"pbx": {**PBX, "srtp": "always"}})

@@ -55,10 +55,12 @@ def leave_message(
     display: str,
     encryption: str = "",
     transport: str = "udp",
+    password: str = "",
 ) -> str:
     """Calls `number` at `target`, plays `sound` (8 kHz mono WAV) from the start, and hangs up.
 
-    `encryption` is baresip's word for how media is: srtp, srtp-mand, srtp-mandf, or nothing.
+    `encryption` is baresip's word for how media is: srtp, srtp-mand, srtp-mandf, or nothing;
+    `password` is what it answers a challenge with.
     Returns what baresip printed; AssertionError when the call was not established.
     """
     first, last = free_range(10)
@@ -76,7 +78,9 @@ def leave_message(
     way = f";transport={transport}"
     account = (
         f'"{display}" <sip:{user}@127.0.0.1:{target[1]}{way}>;regint=0'
-        f";audio_codecs={codec}/8000/1" + (f";mediaenc={encryption}" if encryption else "")
+        f";audio_codecs={codec}/8000/1"
+        + (f";mediaenc={encryption}" if encryption else "")
+        + (f";auth_user={user};auth_pass={password}" if password else "")
     )
     (folder / "accounts").write_text(account + "\n")
     process = subprocess.Popen(
