@@ -45,7 +45,7 @@ from sipmail.agent.web import StatusServer
 from sipmail.agent.workers import Workers
 from sipmail.config.loader import load
 from sipmail.config.model import Config
-from sipmail.errors import ConfigError, SipmailError
+from sipmail.errors import ConfigError, SipmailError, SpoolError
 from sipmail.mail import protocol
 from sipmail.mail.client import Courier
 from sipmail.net.address import LocalAddresses
@@ -245,6 +245,11 @@ class Agent:
     def snapshot(self) -> Snapshot:
         """How the agent is at this moment."""
         now, monotonic = datetime.now(UTC), self.driver.now
+        spool_trouble = ""
+        try:
+            free_disk = self.spool.free_bytes()
+        except SpoolError as error:
+            free_disk, spool_trouble = 0, str(error)
         queue = self.courier.status
         states = self.trunks.states
         return Snapshot(
@@ -282,8 +287,9 @@ class Agent:
             delivered=self._delivered,
             delivery_failures=self._given_up,
             restarts=self.workers.restarts + self._courier_keeper.restarts,
-            free_disk=self.spool.free_bytes(),
+            free_disk=free_disk,
             least_disk=self.config.limits.free_disk,
+            spool_trouble=spool_trouble,
         )
 
     def _snapshot_for_thread(self) -> Callable[[], Snapshot]:

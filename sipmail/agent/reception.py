@@ -13,6 +13,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from sipmail.config.model import Config, Mailbox
+from sipmail.errors import SpoolError
 from sipmail.sip.actions import Hop, Incoming
 from sipmail.sip.message import Request, parse
 from sipmail.spool.message import Caller, Message, new_id
@@ -87,7 +88,11 @@ class Reception:
             return Refusal(503, f"limits.calls is {limits.calls}", (_RETRY_AFTER,))
         if from_source >= limits.calls_per_source:
             return Refusal(486, f"limits.calls_per_source is {limits.calls_per_source}")
-        if self._free_disk() < limits.free_disk:
+        try:
+            free = self._free_disk()
+        except SpoolError as error:
+            return Refusal(503, str(error), (_RETRY_AFTER,))
+        if free < limits.free_disk:
             return Refusal(503, "the spool's disk is full (limits.free_disk)", (_RETRY_AFTER,))
         request = incoming.request
         trunk = self.config.sip.trunks.get(incoming.trunk)

@@ -50,6 +50,8 @@ class Snapshot:
     restarts: int
     free_disk: int
     least_disk: int
+    spool_trouble: str = ""
+    """Why nothing can be written to the spool; empty where it can."""
 
     def problems(self) -> tuple[str, ...]:
         """What keeps the agent from doing its work, in words; empty when all is well."""
@@ -67,7 +69,9 @@ class Snapshot:
         if self.failed:
             messages = "1 message" if self.failed == 1 else f"{self.failed} messages"
             found.append(f"{messages} could not be delivered: see `sipmail queue`")
-        if self.free_disk < self.least_disk:
+        if self.spool_trouble:
+            found.append(f"{self.spool_trouble}: calls are refused")
+        elif self.free_disk < self.least_disk:
             found.append(
                 f"the spool's disk has {self.free_disk >> 20} MiB free, less than "
                 f"limits.free_disk ({self.least_disk >> 20} MiB): calls are refused"

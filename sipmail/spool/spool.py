@@ -212,11 +212,14 @@ class Spool:
             raise SpoolError(f"there is no message {message_id} in {State.DONE}/") from error
 
     def free_bytes(self) -> int:
-        """What this process may still write to the spool's disk, in bytes. Raises SpoolError."""
+        """What this process may still write to the spool's disk, in bytes. Raises SpoolError where
+        nothing can be written: the disk is gone, or became read-only."""
         try:
             disk_state = os.statvfs(self.root)
         except OSError as error:
             raise SpoolError(f"cannot look at the disk of {self.root}: {error}") from error
+        if not os.access(self.root / State.RECORDING, os.W_OK):
+            raise SpoolError(f"the spool {self.root} cannot be written to")
         return disk_state.f_bavail * disk_state.f_frsize
 
     # Time

@@ -11,6 +11,7 @@ import pytest
 from sipmail.agent.reception import Admission, Reception, Refusal
 from sipmail.config.loader import load
 from sipmail.config.model import Config
+from sipmail.errors import SpoolError
 from sipmail.sip.actions import Hop, Incoming
 from sipmail.sip.message import Request, parse
 from sipmail.voicemail.plan import sources
@@ -41,6 +42,10 @@ def config(tmp_path: Path) -> Config:
 def reception(config: Config, *, free: int = 10_000, now: datetime = NOON) -> Reception:
     prompts = {path: path.stem for box in config.mailboxes.values() for path in sources(box)}
     return Reception(config, prompts, lambda: free, lambda: now)
+
+
+def no_spool() -> int:
+    raise SpoolError("cannot look at the disk of /gone")
 
 
 def invite(user: str = "201", diversion: str = "<sip:100@pbx>;reason=user-busy") -> Incoming:
@@ -104,3 +109,9 @@ def test_a_call_is_refused_with_the_key_that_says_so(
     assert isinstance(decision, Refusal)
     assert decision.status == status
     assert why in str(decision)
+
+
+def test_a_call_is_refused_while_the_spool_is_gone(config: Config) -> None:
+    decision = Reception(config, {}, no_spool, lambda: NOON).receive(invite(), 0, 0)
+    assert isinstance(decision, Refusal)
+    assert str(decision) == "503 (cannot look at the disk of /gone)"

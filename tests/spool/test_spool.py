@@ -347,3 +347,12 @@ def test_what_is_not_there_is_said(spool: Spool, tmp_path: Path) -> None:
     with pytest.raises(SpoolError, match="cannot use the spool"):
         Spool(tmp_path / "file").open()
     assert spool.free_bytes() > 0
+
+
+def test_a_spool_that_takes_nothing_has_no_free_space(spool: Spool) -> None:
+    (spool.root / State.RECORDING).rmdir()
+    with pytest.raises(SpoolError, match="cannot be written to"):
+        spool.free_bytes()
+    spool.root.rename(spool.root.with_name("unmounted"))
+    with pytest.raises(SpoolError, match="cannot look at the disk"):
+        spool.free_bytes()
