@@ -12,7 +12,10 @@ import yaml
 
 from sipmail.config.loader import load
 from sipmail.config.model import Config
+from sipmail.mail.smtp import SmtpDelivery
 from sipmail.spool.spool import Spool
+from tests.mail.scripted import Script, Scripted
+from tests.mail.sending import settings as smtp_settings
 from tests.support.agent import configuration
 from tests.support.smtp import SmtpServer
 
@@ -43,3 +46,31 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
     spool.open()
     yield spool
     spool.close()
+
+
+@pytest.fixture
+def scripted() -> Iterator[Callable[..., Scripted]]:
+    """`scripted(*scripts)`: a server with a script for each connection."""
+    servers: list[Scripted] = []
+
+    def make(*scripts: Script) -> Scripted:
+        servers.append(Scripted(*scripts))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def deliver() -> Iterator[Callable[..., SmtpDelivery]]:
+    """`deliver(server, **settings)`: a delivery that is closed at the end."""
+    made: list[SmtpDelivery] = []
+
+    def make(server: SmtpServer | Scripted, **changes: object) -> SmtpDelivery:
+        made.append(SmtpDelivery(smtp_settings(server, **changes)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()

@@ -1,71 +1,17 @@
-"""SMTP against aiosmtpd and against a server that misbehaves on purpose; Maildir."""
+"""SMTP against aiosmtpd and against a server that misbehaves on purpose."""
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
-from sipmail.config.model import Smtp
-from sipmail.mail.deliver import Envelope, delivery_for, one_line
-from sipmail.mail.maildir import MaildirDelivery
+from sipmail.mail.deliver import one_line
 from sipmail.mail.smtp import SmtpDelivery
 from tests.mail.scripted import BODY, CLOSE, HANG, HELLO, MESSAGE, Script, Scripted
+from tests.mail.sending import ANNA, DATA, EVA, JAN, Deliver, MakeScripted, envelope, said, settings
 from tests.support.smtp import SmtpServer
-
-ANNA, JAN, EVA = "anna@sipmail.test", "jan@sipmail.test", "eva@sipmail.test"
-DATA = b"Subject: x\r\n\r\n.hidden dot\r\ntext\r\n"
-CERTIFICATE = Path(__file__).parent / "data" / "localhost.crt"
-
-
-def envelope(*recipients: str, data: bytes = DATA) -> Envelope:
-    return Envelope("20261123T120000000000-ab", "voicemail@sipmail.test", recipients, data)
-
-
-def settings(server: SmtpServer | Scripted, **changes: object) -> Smtp:
-    facts = {"host": server.host, "port": server.port, "security": "none", "timeout": 5.0}
-    return Smtp.model_validate({**facts, **changes})
-
-
-def said(server: Scripted) -> list[str]:
-    """What the client said; how it writes a command differs between Pythons."""
-    return [line.lower() for line in server.lines]
-
-
-@pytest.fixture
-def scripted() -> Iterator[Callable[..., Scripted]]:
-    """`scripted(*scripts)`: a server with a script for each connection."""
-    servers: list[Scripted] = []
-
-    def make(*scripts: Script) -> Scripted:
-        servers.append(Scripted(*scripts))
-        return servers[-1]
-
-    yield make
-    for server in servers:
-        server.stop()
-
-
-@pytest.fixture
-def deliver() -> Iterator[Callable[..., SmtpDelivery]]:
-    """`deliver(server, **settings)`: a delivery that is closed at the end."""
-    made: list[SmtpDelivery] = []
-
-    def make(server: SmtpServer | Scripted, **changes: object) -> SmtpDelivery:
-        made.append(SmtpDelivery(settings(server, **changes)))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
-
-
-Deliver = Callable[..., SmtpDelivery]
-MakeScripted = Callable[..., Scripted]
 
 
 @pytest.mark.parametrize(
@@ -271,161 +217,9 @@ def test_a_sender_beyond_ascii_needs_such_a_server(
     assert outcome.answer.startswith("the server does not take a sender")
 
 
-# --- security ---------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def trusted(monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """The server's context; its certificate is trusted here."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(CERTIFICATE))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(CERTIFICATE, CERTIFICATE.with_suffix(".key"))
-    return context
-
-
-@pytest.fixture
-def secure_server(trusted: ssl.SSLContext) -> Iterator[SmtpServer]:
-    """A server that wants STARTTLS and a login."""
-    server = SmtpServer(username="voicemail", password="s3cret", tls=trusted).start()
-    yield server
-    server.stop()
-
-
-def test_starttls_and_login(secure_server: SmtpServer, deliver: Deliver) -> None:
-    delivery = deliver(
-        secure_server,
-        host="localhost",
-        security="starttls",
-        username="voicemail",
-        password=SecretStr("s3cret"),
-    )
-    outcome = delivery.send(envelope(ANNA))[ANNA]
-    assert (outcome.ok, outcome.answer) == (True, "250 OK")
-
-
-def test_a_refused_login_is_temporary_and_the_password_is_not_said(
-    secure_server: SmtpServer, deliver: Deliver
-) -> None:
-    delivery = deliver(
-        secure_server,
-        host="localhost",
-        security="starttls",
-        username="voicemail",
-        password=SecretStr("wrong-password"),
-    )
-    outcome = delivery.send(envelope(ANNA))[ANNA]
-    assert (outcome.ok, outcome.temporary, outcome.server) == (False, True, True)
-    assert outcome.answer.startswith("535 ")
-    assert "wrong-password" not in outcome.answer
-
-
-def test_a_server_that_quotes_the_password_is_cut_short(
-    scripted: MakeScripted, deliver: Deliver
-) -> None:
-    hello: Script = [(None, "220 x"), ("EHLO", "250-x\r\n250 AUTH PLAIN")]
-    # base64 of NUL "voicemail" NUL "s3cret"
-    quoted = "AHZvaWNlbWFpbABzM2NyZXQ="
-    server = scripted([*hello, ("AUTH", f"535 no: {quoted} is s3cret")])
-    delivery = deliver(server, username="voicemail", password=SecretStr("s3cret"))
-    assert delivery.send(envelope(ANNA))[ANNA].answer == "535 no: *** is ***"
-
-
-@pytest.mark.parametrize(
-    ("password", "answer", "shown"),
-    [
-        ("5", "535-5.7.8 no\r\n535 5.7.8 5555 is not 5", "535 5.7.8 no 5.7.8 5555 is not ***"),
-        ("no", "535 nothing like no, not now", "535 nothing like ***, not now"),
-        ("abc", "535 YWJj is abc.", "535 *** is ***."),
-        ("ż", "535 żar: ż", "535 żar: ***"),
-    ],
-)
-def test_a_password_of_a_few_characters_garbles_no_answer(
-    scripted: MakeScripted, deliver: Deliver, password: str, answer: str, shown: str
-) -> None:
-    hello: Script = [(None, "220 x"), ("EHLO", "250-x\r\n250 AUTH PLAIN")]
-    server = scripted([*hello, ("AUTH", answer)])
-    delivery = deliver(server, username="v", password=SecretStr(password))
-    assert delivery.send(envelope(ANNA))[ANNA].answer == shown
-
-
-def test_a_password_of_a_few_characters_is_not_looked_for_where_it_cannot_stand(
-    scripted: MakeScripted, deliver: Deliver
-) -> None:
-    hello: Script = [(None, "220 x"), ("EHLO", "250-x\r\n250 AUTH PLAIN"), ("AUTH", "235 ok")]
-    server = scripted([*hello, ("MAIL", "250 ok"), ("RCPT", "550 no such user"), ("RSET", "250 k")])
-    delivery = deliver(server, username="v", password=SecretStr("no"))
-    assert delivery.send(envelope(ANNA))[ANNA].answer == "550 no such user"
-
-
-def test_a_certificate_of_somebody_else_is_refused(
-    secure_server: SmtpServer, deliver: Deliver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("SSL_CERT_FILE")
-    outcome = deliver(secure_server, host="localhost", security="starttls").send(envelope(ANNA))
-    assert outcome[ANNA].temporary
-    assert "is not trusted" in outcome[ANNA].answer
-
-
-def test_no_starttls_no_mail(smtp_server: SmtpServer, deliver: Deliver) -> None:
-    outcome = deliver(smtp_server, security="starttls").send(envelope(ANNA))[ANNA]
-    assert (outcome.temporary, outcome.server) == (True, True)
-    assert "does not offer STARTTLS" in outcome.answer
-    assert smtp_server.attempts == 0
-
-
-# --- words ------------------------------------------------------------------------------------
-
-
 def test_an_answer_is_one_printable_line() -> None:
     assert one_line(b"2.0.0 ok\r\n second \x1b[31mline\xff") == "2.0.0 ok second ?[31mline\ufffd"
     assert len(one_line("x" * 5000)) == 400
-
-
-# --- Maildir ----------------------------------------------------------------------------------
-
-
-def test_a_maildir_gets_one_file_however_often(tmp_path: Path) -> None:
-    delivery = MaildirDelivery(tmp_path / "mail")
-    outcomes = delivery.send(envelope(ANNA, JAN))
-    assert all(one.ok for one in outcomes.values())
-    assert set(outcomes) == {ANNA, JAN}
-    (path,) = (tmp_path / "mail" / "new").iterdir()
-    assert path.read_bytes() == DATA.replace(b"\r\n", b"\n")
-    assert path.stat().st_mode & 0o777 == 0o600
-    delivery.send(envelope(ANNA, JAN))
-    assert list((tmp_path / "mail" / "new").iterdir()) == [path]
-    read = path.rename(tmp_path / "mail" / "cur" / f"{path.name}:2,S")
-    assert delivery.send(envelope(ANNA))[ANNA].answer.endswith(read.name)
-    assert list((tmp_path / "mail" / "new").iterdir()) == []
-    assert list((tmp_path / "mail" / "tmp").iterdir()) == []
-
-
-def test_the_standard_library_reads_the_maildir(tmp_path: Path) -> None:
-    import mailbox
-
-    MaildirDelivery(tmp_path / "mail").send(envelope(ANNA))
-    box = mailbox.Maildir(tmp_path / "mail", create=False)
-    (message,) = box
-    assert message["Subject"] == "x"
-
-
-def test_a_maildir_that_cannot_be_written_is_temporary(tmp_path: Path) -> None:
-    (tmp_path / "mail").write_text("a file")
-    outcome = MaildirDelivery(tmp_path / "mail").send(envelope(ANNA))[ANNA]
-    assert (outcome.ok, outcome.temporary, outcome.server) == (False, True, True)
-
-
-def test_smtp_goes_before_the_maildir(tmp_path: Path, smtp_server: SmtpServer) -> None:
-    from sipmail.config.model import Mail
-    from sipmail.errors import DeliveryError
-
-    both = Mail.model_construct(smtp=settings(smtp_server), maildir=tmp_path)
-    assert isinstance(delivery_for(both), SmtpDelivery)
-    assert isinstance(
-        delivery_for(Mail.model_construct(smtp=None, maildir=tmp_path)), MaildirDelivery
-    )
-    with pytest.raises(DeliveryError):
-        delivery_for(Mail.model_construct(smtp=None, maildir=None))
 
 
 def test_delivery_status_notifications_where_the_server_has_them(

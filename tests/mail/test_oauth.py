@@ -18,7 +18,7 @@ from sipmail.errors import DeliveryError
 from sipmail.mail.oauth import Tokens, xoauth2
 from sipmail.mail.smtp import SmtpDelivery
 from tests.mail.scripted import HELLO, MESSAGE, Scripted
-from tests.mail.test_deliver import envelope
+from tests.mail.sending import envelope
 
 USER = "voicemail@example.com"
 SECRET = "s3cret+/="
