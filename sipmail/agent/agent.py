@@ -223,6 +223,9 @@ class Agent:
             now = datetime.now(UTC)
             for certificate in self._certificates:
                 certificate.refresh(now)
+            for message in await self.store.run(self.spool.retry):
+                log.warning("%s could not be queued before, now it is", message.id)
+                self._kept(message)
 
     async def _switch_trace(self, arguments: Mapping[str, object]) -> object:
         """`sipmail trace on|off [TRUNK]`; the answer is what is traced from now on."""

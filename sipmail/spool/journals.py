@@ -28,40 +28,46 @@ class JournalSync:
     def __init__(self, root: Path) -> None:
         self._folder = root / State.RECORDING
         self._synced: dict[str, int] = {}
+        self._told = ""
         library = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
         self._syncfs = getattr(library, "syncfs", None)
 
     def round(self) -> int:
-        """Syncs what has grown; returns how many journals that were. Errors are logged: the
-        recording goes on, and the next round tries again."""
+        """Syncs what has grown; returns how many journals that were. Errors are logged, one that
+        lasts once: the recording goes on, and the next round tries again."""
+        try:
+            count = self._round()
+        except OSError as error:
+            if str(error) != self._told:
+                log.warning("the journals in %s could not be synced: %s", self._folder, error)
+            self._told = str(error)
+            return 0
+        self._told = ""
+        return count
+
+    def _round(self) -> int:
         sizes = self._sizes()
         known = self._synced
         grown = [name for name, size in sizes.items() if size != known.get(name)]
         self._synced = {name: size for name, size in sizes.items() if known.get(name) == size}
-        try:
-            if len(grown) > _MANY and self._sync_all():
-                self._synced.update((name, sizes[name]) for name in grown)
-                return len(grown)
-            for name in grown:
-                self._sync(name, is_new=name not in known)
-                self._synced[name] = sizes[name]
-        except OSError as error:
-            log.warning("the journals in %s could not be synced: %s", self._folder, error)
+        if len(grown) > _MANY and self._sync_all():
+            self._synced.update((name, sizes[name]) for name in grown)
+            return len(grown)
+        for name in grown:
+            self._sync(name, is_new=name not in known)
+            self._synced[name] = sizes[name]
         return len(grown)
 
     def _sizes(self) -> dict[str, int]:
         sizes = {}
-        try:
-            with os.scandir(self._folder) as entries:
-                for entry in entries:
-                    try:
-                        size = (Path(entry.path) / AUDIO).stat().st_size
-                    except OSError:
-                        continue  # no journal yet, or the message went on to the queue
-                    if size:
-                        sizes[entry.name] = size
-        except OSError as error:
-            log.warning("cannot look for journals: %s", error)
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                try:
+                    size = (Path(entry.path) / AUDIO).stat().st_size
+                except OSError:
+                    continue  # no journal yet, or the message went on to the queue
+                if size:
+                    sizes[entry.name] = size
         return sizes
 
     def _sync(self, name: str, *, is_new: bool) -> None:

@@ -23,7 +23,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -47,6 +47,7 @@ class Spool:
         self.root = root
         self._lock: Lock | None = None
         self._recording: dict[str, Lock | None] = {}  # None: about to be locked
+        self._refused: set[str] = set()
         self._guard = threading.Lock()
 
     # Ownership
@@ -139,11 +140,14 @@ class Spool:
 
         A disk that refuses the last facts does not lose the recording: it is queued with the
         message.json of before, marked by the courier as interrupted. Raises SpoolError when even
-        the move was refused; the recording then waits in `recording/` for `recover`.
+        the move was refused; the recording then waits in `recording/` for `retry`, or `recover`.
         """
         try:
             self._settle(State.RECORDING, message)
             self.move(message.id, State.RECORDING, State.QUEUE)
+        except SpoolError:
+            self._refused.add(message.id)
+            raise
         finally:
             self._release(message.id)
 
@@ -243,8 +247,23 @@ class Spool:
     def recover(self) -> list[Message]:
         """Brings every recording that nobody works on any more to the queue and returns them,
         interrupted ones marked so. For the owner, at its start and at any time later."""
+        return self._recover(self.ids(State.RECORDING))
+
+    def retry(self) -> list[Message]:
+        """The same for those that `finish` could not move; what stays is tried the next time."""
+        messages = self._recover(sorted(self._refused))
+        self._refused = {one for one in self._refused if self._is_recording(one)}
+        return messages
+
+    def _is_recording(self, message_id: str) -> bool:
+        try:
+            return self.folder(State.RECORDING, message_id).is_dir()
+        except OSError:
+            return True
+
+    def _recover(self, message_ids: Iterable[str]) -> list[Message]:
         messages = []
-        for message_id in self.ids(State.RECORDING):
+        for message_id in message_ids:
             with self._guard:
                 if message_id in self._recording:
                     continue

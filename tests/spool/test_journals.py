@@ -70,5 +70,11 @@ def test_an_error_is_logged_and_tried_again(
 
 
 def test_no_spool_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert JournalSync(tmp_path / "nowhere").round() == 0
-    assert "cannot look for journals" in caplog.text
+    sync = JournalSync(tmp_path / "nowhere")
+    assert [sync.round() for _ in range(3)] == [0, 0, 0]
+    assert caplog.text.count("could not be synced: [Errno 2]") == 1
+    (tmp_path / "nowhere" / "recording").mkdir(parents=True)
+    sync.round()
+    (tmp_path / "nowhere" / "recording").rmdir()
+    sync.round()
+    assert caplog.text.count("could not be synced: [Errno 2]") == 2

@@ -333,7 +333,11 @@ def test_a_move_that_is_refused_leaves_the_message_for_recovery(
         with pytest.raises(SpoolError, match="cannot move"):
             spool.finish(message(ended=NOON, ending="caller", recorded=True))
         assert spool.recover() == []
-    assert [one.ending for one in spool.recover()] == ["caller"]
+        assert spool.retry() == []
+    spool.begin(message(id="another"))
+    assert [one.ending for one in spool.retry()] == ["caller"]
+    assert spool.ids(State.QUEUE) == [message().id]
+    assert spool.retry() == []
 
 
 def test_what_is_not_there_is_said(spool: Spool, tmp_path: Path) -> None:
