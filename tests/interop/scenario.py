@@ -44,8 +44,9 @@ class Sipp:
         patience: float = 8.0,
         sound: Path | None = None,
         steps: Iterable[str] | None = None,
+        file: Path | None = None,
     ) -> None:
-        """Plays `scenarios/NAME.xml`, or `steps`.
+        """Plays `scenarios/NAME.xml`, or `steps`, or the scenario in `file`.
 
         `host` is the address that it has: that of the target, unless told otherwise. The whole may
         take `seconds`, and each message that is awaited `patience` seconds. `sound` is raw G.711
@@ -60,7 +61,7 @@ class Sipp:
         if sound is not None:
             shutil.copyfile(sound, folder / "message.ulaw")
         self._trace, self._errors = folder / "messages.log", folder / "errors.log"
-        scenario = SCENARIOS / f"{name}.xml"
+        scenario = file or SCENARIOS / f"{name}.xml"
         if steps is not None:
             scenario = folder / f"{name}.xml"
             write(scenario, name, steps)

@@ -5,11 +5,10 @@ The file holds raw G.711, so what SIPp sends is known to the byte.
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from tests.support.ports import free_port, free_range
+from tests.interop.scenario import Sipp
 
 _NAMES = {0: "PCMU", 8: "PCMA"}
 
@@ -105,38 +104,6 @@ def leave_message(
             file=sound,
         )
     )
-    ran = subprocess.run(
-        [
-            program,
-            f"{target[0]}:{target[1]}",
-            "-sf",
-            str(scenario),
-            "-m",
-            "1",
-            "-nostdin",
-            "-i",
-            "127.0.0.1",
-            "-p",
-            str(free_port()),
-            "-mi",
-            "127.0.0.1",
-            "-mp",
-            str(free_range(4)[0]),
-            "-timeout",
-            f"{round(listen + talk + 30)}s",
-            "-timeout_error",
-            "-trace_err",
-            "-error_file",
-            str(folder / "sipp-errors.log"),
-        ],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        timeout=listen + talk + 60,
-        check=False,
-    )
-    errors = folder / "sipp-errors.log"
-    said = errors.read_text(errors="replace") if errors.exists() else ran.stdout[-2000:]
-    assert ran.returncode == 0, f"SIPp ended with {ran.returncode}:\n{said}"
+    Sipp(
+        program, folder, "scenario", target, file=scenario, seconds=listen + talk + 30, patience=30
+    ).finish()

@@ -103,6 +103,14 @@ UPDATED = (
     answer(headers=["Require: timer", BY_THEM]),
     *goodbye(2),
 )
+TOO_OFTEN = (
+    *answered_with(BY_US, headers=(TIMER, BY_US, UPDATES)),
+    expect_request("UPDATE", has=["CSeq: 1 UPDATE", "Session-Expires: 90"]),
+    answer("422 Session Interval Too Small", ["Min-SE: 120"]),
+    expect_request("UPDATE", has=["CSeq: 2 UPDATE", "Session-Expires: 120", "Min-SE: 120"]),
+    answer(headers=["Require: timer", "Session-Expires: 120;refresher=uac"]),
+    *goodbye(2),
+)
 # A third of the interval, but at most 32 seconds, before its end (RFC 4028 section 10).
 NOT_REFRESHED = (
     *answered_with(BY_THEM, headers=(TIMER, BY_THEM)),
@@ -115,7 +123,13 @@ DEAF = (
     *(send("INVITE", body=OFFER), maybe(100), expect(200)),
     *(expect_request("BYE", has=["CSeq: 1 BYE"]), answer()),
 )
-LONG = {"glare": GLARE, "update": UPDATED, "not refreshed": NOT_REFRESHED, "deaf": DEAF}
+LONG = {
+    "glare": GLARE,
+    "update": UPDATED,
+    "too often": TOO_OFTEN,
+    "not refreshed": NOT_REFRESHED,
+    "deaf": DEAF,
+}
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
