@@ -169,6 +169,7 @@ def _people(answers: Answers, words: Mapping[str, str]) -> Iterator[str]:
     else:
         yield f'    # hours: "Mo-Fr 08:00-16:00"\t{words["hours"]}'
     yield f"    # greeting: greetings/main.wav\t{words['greeting']}"
+    yield f'    # operator: "100"\t{words["operator"]}'
     yield f"    attachment: mp3\t{words['attachment']}"
     yield f"    missed_calls: true\t{words['missed_calls']}"
 
@@ -203,6 +204,7 @@ _EN = {
     "emails": "more addresses that get it",
     "hours": "outside: the greeting for closed",
     "greeting": "your own recording: `sipmail greeting import`",
+    "operator": "the extension that callers reach by the key 0",
     "attachment": "mp3, wav, ulaw, alaw, flac or opus",
     "missed_calls": "an e-mail also when no message was left",
 }
@@ -237,6 +239,7 @@ _PL = {
     "emails": "dalsze adresy, które ją dostają",
     "hours": "poza nimi: zapowiedź „nieczynne”",
     "greeting": "własne nagranie: `sipmail greeting import`",
+    "operator": "numer, z którym łączy klawisz 0",
     "attachment": "mp3, wav, ulaw, alaw, flac albo opus",
     "missed_calls": "e-mail także wtedy, gdy dzwoniący nic nie nagrał",
 }

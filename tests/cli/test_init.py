@@ -141,6 +141,7 @@ def test_what_is_commented_out_is_right_too() -> None:
     assert config.mail.admin == "admin@example.com"
     assert str(config.http) == "127.0.0.1:8080"
     assert config.sip.public_address == "203.0.113.7"
+    assert [box.operator for box in config.mailboxes.values()] == ["100"]
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"])))
