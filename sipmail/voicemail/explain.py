@@ -64,6 +64,7 @@ def explain(
         _row("Reason", match.reason.value),
         _row("Greeting", f"{greeting.path}"),
         _more(f"{greeting.case}: {greeting.why}"),
+        *_script(mailbox),
         *_operator(mailbox, greeting, guess.trunk),
         _row("Answer", _patience(mailbox.answer_after)),
     ]
@@ -121,6 +122,15 @@ def _hint(config: Config, address: str) -> str:
 
 def _patience(seconds: float) -> str:
     return f"after ringing for {seconds:g} s" if seconds > 0 else "at once"
+
+
+def _script(mailbox: Mailbox) -> Iterator[str]:
+    """What else than a greeting and a recording callers meet."""
+    if mailbox.choice is not None:
+        keys = "; ".join(f"{key}: {target}" for key, target in mailbox.choice.keys.items())
+        yield _row("Choice", f"before the greeting, {keys}")
+    if mailbox.announcement:
+        yield _row("Records", "nothing: an announcement")
 
 
 def _operator(mailbox: Mailbox, greeting: Choice, trunk: Trunk | None) -> Iterator[str]:

@@ -108,6 +108,14 @@ def test_users_on_call_and_emails_each_once(make_config: MakeConfig) -> None:
     assert on_call(make_config, evening, **mailbox) == [ANNA, JAN, OFFICE]
 
 
+def test_hours_on_call_are_those_of_the_mailboxs_own_clock(make_config: MakeConfig) -> None:
+    """12:00 UTC is 13:00 in Warsaw and 21:00 in Tokyo."""
+    shifts = [{"user": "anna", "hours": "08:00-16:00"}, {"user": "jan", "hours": "16:00-23:00"}]
+    assert on_call(make_config, NOON, users=shifts, emails=None) == [ANNA]
+    there = {"timezone": "Asia/Tokyo", "users": shifts, "emails": None}
+    assert on_call(make_config, NOON, **there) == [JAN]
+
+
 def test_nobody_on_call_means_everybody(make_config: MakeConfig) -> None:
     night = [{"user": "anna", "hours": "22:00-06:00"}, {"user": "jan", "hours": "Sa,Su"}]
     assert on_call(make_config, NOON, users=night, emails=None) == [ANNA, JAN]

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import SecretStr
 
+from sipmail.config.model import Choice
 from sipmail.errors import SipmailError
 from sipmail.voicemail.explain import explain, guess_trunk, read_invite
 from tests.voicemail.office import (
@@ -98,6 +99,15 @@ def test_the_operator(fields: dict[str, Any], when: datetime, said: str) -> None
     other = office(mailbox("sales", "201", operator="sip:desk@pbx.example.com", **fields))
     lines = explain(invite(uri="sip:201@203.0.113.10"), other, when, "192.0.2.9")
     assert "Key 0:    to the operator sip:desk@pbx.example.com, by REFER" in lines
+
+
+def test_a_choice_and_an_announcement_are_said() -> None:
+    request = invite(uri="sip:201@203.0.113.10")
+    keys = Choice(keys={"1": "service", "2": "home"})
+    lines = explain(request, office(mailbox("sales", "201", choice=keys)), MONDAY_NOON)
+    assert "Choice:   before the greeting, 1: service; 2: home" in lines
+    lines = explain(request, office(mailbox("sales", "201", announcement=True)), MONDAY_NOON)
+    assert "Records:  nothing: an announcement" in lines
 
 
 def test_an_hour_without_an_offset_is_the_mailboxs() -> None:
