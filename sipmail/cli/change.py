@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from sipmail.config.model import Config
     from sipmail.spool.spool import Spool
 
+ALL = "all"
+"""In place of a message's ID: every message that waits."""
+
 
 def change(
     config: Config,
@@ -23,6 +26,7 @@ def change(
     **arguments: object,
 ) -> tuple[int, bool]:
     """How many messages were changed, and whether by a running agent. Raises SpoolError."""
+    from sipmail.errors import SpoolError
     from sipmail.spool.control import NotRunning, ask
     from sipmail.spool.message import check_id
     from sipmail.spool.spool import Spool
@@ -31,6 +35,11 @@ def change(
     try:
         return int(str(ask(config.spool, command, id=message_id, **arguments))), True
     except NotRunning:
+        if not config.spool.is_dir():
+            # The agent makes the spool as its own; made here, it might be another user's.
+            if (command, message_id) == ("queue.retry", ALL):
+                return 0, False
+            raise SpoolError(f"there is no message {message_id}") from None
         spool = Spool(config.spool)
         spool.open()
     try:

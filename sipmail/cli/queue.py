@@ -14,7 +14,7 @@ import typer
 
 from sipmail.cli import card, terminal
 from sipmail.cli.card import IdArgument
-from sipmail.cli.change import change, messages
+from sipmail.cli.change import ALL, change, messages
 from sipmail.cli.options import ConfigOption, read_config
 from sipmail.cli.terminal import JsonOption, hand_on_json
 
@@ -92,7 +92,7 @@ def retry(
     from sipmail.spool.spool import State
 
     def locally(spool: Spool) -> int:
-        wanted = spool.ids(State.QUEUE) if id == "all" else [id]
+        wanted = spool.ids(State.QUEUE) if id == ALL else [id]
         for message_id in wanted:
             queue.retry(spool, message_id, datetime.now(UTC))
         return len(wanted)

@@ -61,6 +61,25 @@ def test_before_the_first_start_nothing_is_kept(site: Site, sipmail: Sipmail) ->
     assert sipmail("messages", "list").out == "no delivered message is kept\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        ("queue retry all", 0, "0 messages will be tried"),
+        ("queue retry 20261123T143012123456-9f86d081884c", 1, "there is no message 2026"),
+        ("queue drop 20261123T143012123456-9f86d081884c", 1, "there is no message 2026"),
+        ("messages resend 20261123T143012123456-9f86d081884c", 1, "there is no message 2026"),
+    ],
+)
+def test_before_the_first_start_no_command_makes_the_spool(
+    site: Site, sipmail: Sipmail, command: str, status: int, said: str
+) -> None:
+    """Made by root, it could not be used by the user that sipmail runs as."""
+    config = site()
+    result = sipmail(*command.split())
+    assert (result.status, said in result.out + result.err) == (status, True)
+    assert not config.spool.exists()
+
+
 def test_the_list(spool: Spool, sipmail: Sipmail) -> None:
     first = keep(spool, duration=3.21)
     second = keep(spool, duration=75.0, caller=Caller(None, None, withheld=True))
