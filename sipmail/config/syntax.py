@@ -34,6 +34,7 @@ _HINTS = (
         "did not find expected ',' or",
         "a list or mapping in brackets is not closed: add , or ] or }",
     ),
+    ("node content", "a value is missing, or a bracket is not closed: add it, or ] or }"),
     (
         "did not find expected key",
         "the indentation fits no line above: align it with the keys there",

@@ -169,6 +169,7 @@ def test_files_that_give_no_value(tmp_path: Path) -> None:
         ("a:\n  b: 1\n c: 2", "3:2: the indentation fits no line above"),
         ("a: [1, 2", "1:4: a list or mapping in brackets is not closed"),
         ("a:\n  b: [1, 2\nc: 3\n", "2:6: a list or mapping in brackets is not closed"),
+        ("a: [", "a value is missing, or a bracket is not closed: add it, or ] or }"),
         ("x: # yes\na: [1, 2\n", "2:4: a list or mapping in brackets is not closed"),
         ("a: {b: #, c: 1}\nd: 2", "1:8: a # begins a comment, so the bracket is not closed"),
         ("a: 1\nb:\n  c: {d: #}\n", "3:10: a # begins a comment, so the bracket is not closed"),
