@@ -83,7 +83,11 @@ class Driver:
         self._client_tls = client_tls or client_context()
         self._trust: dict[str, ssl.SSLContext] = {}
         self._streams = Streams(
-            self._stream_message, self._transport_failed, self._stream_broken, self._client_tls
+            self._stream_message,
+            self._transport_failed,
+            self._stream_broken,
+            self._client_tls,
+            endpoint.trunks_at,
         )
         self._stream_listeners: list[tuple[str, str, int]] = []
         self._came_by: dict[tuple[str, int], UdpSocket] = {}

@@ -7,7 +7,8 @@ a double CRLF is answered with one (RFC 5626, section 3.5.1). A connection that 
 be it only its half, is closed as a whole. One that breaks is reported by its hop, so that the
 machines can try the next one; the kernel tells of a peer that has vanished, since our keep-alives
 have to be acknowledged. What waits while a connection opens is bounded, and so are a peer that
-does not read and the connections that strangers may open.
+does not read and the connections that are open. Strangers, from whose address no trunk calls, may
+have few, so that they never keep a trunk out, and each for half a minute.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ _PROBES = 3
 _WAITING_LIMIT = 64
 _UNREAD_LIMIT = 1024 * 1024
 _CONNECTIONS_LIMIT = 2048
+_STRANGERS_LIMIT = 256
+_TELL_SECONDS = 60.0
 
 Received = Callable[[bytes, Hop, str, int], None]
 """`received(message, source, local host, local port)` gets every whole message."""
@@ -79,7 +82,7 @@ class Connection(asyncio.Protocol):
         messages = framer.feed(data)
         for _ in range(framer.pings - pings):
             self.send(b"\r\n")
-        if messages and self._patience is not None:
+        if messages and self._patience is not None and self._streams.trusted(self._hop.host):
             self._patience.cancel()
             self._patience = None
         for message in messages:
@@ -105,7 +108,7 @@ class Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         if transport.get_write_buffer_size() > _UNREAD_LIMIT:
-            log.warning("%s does not read what is sent: closing the connection", self._hop)
+            log.warning("%s does not read what is sent: closing the connection", _words(self._hop))
             transport.abort()
             return
         transport.write(data)
@@ -130,14 +133,15 @@ class Connection(asyncio.Protocol):
 
     def _silent(self) -> None:
         self._patience = None
-        log.debug("%s sent no message: closing the connection", self._hop)
+        log.debug("%s sent nothing for us: closing the connection", _words(self._hop))
         self.abort()
 
 
 class Streams:
     """All connections of the agent, and the listening sockets that accept more.
 
-    `failed(hop, why)` is told when a connection to `hop` could not be opened or broke.
+    `failed(hop, why)` is told when a connection to `hop` could not be opened or broke;
+    `trusted(host)` says whether a trunk may call from that address.
     """
 
     def __init__(
@@ -146,8 +150,10 @@ class Streams:
         failed: Callable[[Hop, str], None],
         broken: Broken,
         client_tls: ssl.SSLContext,
+        trusted: Callable[[str], object] = lambda host: True,
     ) -> None:
         self.received = received
+        self.trusted = trusted
         self.broken = broken
         self.peers: dict[tuple[str, int], TlsPeer] = {}
         """By address: whose certificate is expected there. Without an entry: the address's own,
@@ -155,6 +161,8 @@ class Streams:
         self._failed = failed
         self._client_tls = client_tls
         self._open: dict[Hop, Connection] = {}
+        self._strangers: set[Connection] = set()
+        self._told: float | None = None
         self._waiting: dict[Hop, list[bytes]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
@@ -211,9 +219,16 @@ class Streams:
 
     def opened(self, hop: Hop, connection: Connection) -> bool:
         """Takes a new connection; False where there are too many."""
-        if connection.accepted and len(self._open) >= _CONNECTIONS_LIMIT:
-            log.warning("too many connections, the one with %s is refused", hop)
-            return False
+        if connection.accepted:
+            stranger = not self.trusted(hop.host)
+            known = len(self._open) - len(self._strangers)
+            if known >= _CONNECTIONS_LIMIT or (
+                stranger and len(self._strangers) >= _STRANGERS_LIMIT
+            ):
+                self._tell_of_refusal(hop)
+                return False
+            if stranger:
+                self._strangers.add(connection)
         self._open[hop] = connection
         for data in self._waiting.pop(hop, []):
             connection.send(data)
@@ -221,9 +236,17 @@ class Streams:
 
     def closed(self, hop: Hop, connection: Connection, why: str) -> None:
         """The connection takes no more; told once."""
+        self._strangers.discard(connection)
         if self._open.get(hop) is connection:
             del self._open[hop]
             self._failed(hop, why)
+
+    def _tell_of_refusal(self, hop: Hop) -> None:
+        """Logs it, but not for each of a flood."""
+        now = asyncio.get_running_loop().time()
+        if self._told is None or now - self._told >= _TELL_SECONDS:
+            self._told = now
+            log.warning("too many connections, the one with %s is refused", _words(hop))
 
     def drop(self, hop: Hop) -> None:
         """Ends the connection with `hop`, if there is one, without telling."""
@@ -241,6 +264,10 @@ class Streams:
             connection.close()
         for task in self._tasks:
             task.cancel()
+
+
+def _words(hop: Hop | None) -> str:
+    return f"{hop.host}:{hop.port} over {hop.transport}" if hop else "a connection"
 
 
 def _notice_vanished_peers(sock: socket.socket) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from sipmail.errors import ProtocolError
+from sipmail.net import stream
 from sipmail.net.stream import Streams
 from sipmail.net.tls import ServerCertificate, TlsPeer, client_context
 from sipmail.sip.actions import Hop
@@ -40,9 +42,11 @@ def closed_port() -> int:
 
 
 class End:
-    """`Streams` that write down what they hear and what fails."""
+    """`Streams` that write down what they hear and what fails; `trusted` as for them."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext | None = None, trusted: Callable[[str], bool] = lambda host: True
+    ) -> None:
         self.heard: asyncio.Queue[tuple[bytes, Hop]] = asyncio.Queue()
         self.failed: asyncio.Queue[tuple[Hop, str]] = asyncio.Queue()
         self.broken: asyncio.Queue[tuple[ProtocolError, Hop]] = asyncio.Queue()
@@ -51,11 +55,18 @@ class End:
             lambda hop, why: self.failed.put_nowait((hop, why)),
             self._broken,
             tls or ssl.create_default_context(),
+            trusted,
         )
 
     def _broken(self, error: ProtocolError, source: Hop) -> None:
         self.broken.put_nowait((error, source))
         self.streams.send(b"SIP/2.0 400 no\r\nContent-Length: 0\r\n\r\n", source)
+
+
+async def closed(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Returns once the far end has closed, with or without a word."""
+    with contextlib.suppress(ConnectionError):
+        await drained(reader, writer)
 
 
 async def drained(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
@@ -64,6 +75,49 @@ async def drained(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     writer.close()
     await writer.wait_closed()
     return data
+
+
+def test_strangers_never_keep_a_trunk_out(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stream, "_STRANGERS_LIMIT", 2)
+
+    async def main() -> None:
+        server = End(trusted=lambda host: host == "127.0.0.2")
+        port = await server.streams.listen("127.0.0.1", 0, None)
+        held = []
+        for _ in range(2):  # a message does not make them known
+            held.append(await asyncio.open_connection("127.0.0.1", port))
+            held[-1][1].write(MESSAGE)
+            await server.heard.get()
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            await closed(reader, writer)
+        local = ("127.0.0.2", 0)
+        held.append(await asyncio.open_connection("127.0.0.1", port, local_addr=local))
+        held[-1][1].write(MESSAGE)
+        assert (await server.heard.get())[1].host == "127.0.0.2"
+        await server.streams.close()
+        for reader, writer in held:
+            await closed(reader, writer)
+
+    run(main)
+    assert caplog.text.count("too many connections, the one with 127.0.0.1:") == 1
+
+
+def test_a_stranger_is_cut_off_whatever_it_sends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "_FIRST_MESSAGE_SECONDS", 0.05)
+
+    async def main() -> None:
+        server = End(trusted=lambda host: False)
+        port = await server.streams.listen("127.0.0.1", 0, None)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(MESSAGE)
+        await closed(reader, writer)
+        assert (await server.failed.get())[0].host == "127.0.0.1"
+        await server.streams.close()
+
+    run(main)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
