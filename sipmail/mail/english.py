@@ -81,6 +81,7 @@ class English(Wording):
     notes = {  # noqa: RUF012
         "fax": "Somebody tried to send a fax to this number.",
     }
+    cut_off = "A failure or restart of the system ended the call before a message was left."
     silent = "There is almost nothing to be heard in the recording."
 
     def duration(self, seconds: float) -> str:

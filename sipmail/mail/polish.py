@@ -99,6 +99,9 @@ class Polish(Wording):
     notes = {  # noqa: RUF012
         "fax": "Na ten numer próbowano wysłać faks.",
     }
+    cut_off = tied(
+        "Awaria lub ponowne uruchomienie systemu przerwały połączenie, zanim nagrano wiadomość."
+    )
     silent = tied("W nagraniu prawie nic nie słychać.")
 
     def duration(self, seconds: float) -> str:

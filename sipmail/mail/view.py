@@ -26,6 +26,7 @@ from sipmail.voicemail.display import clean, has_right_to_left
 
 # From this share of lost sound on, a listener notices.
 _NOTICEABLE_LOSS = 0.02
+_FAILURES = ("interrupted", "shutdown", "media")
 
 _NUMBER = re.compile(r"\+?[0-9*#]*[0-9][0-9*#]*")
 _SIP_USER = re.compile(r"[A-Za-z0-9._+\-]+@[A-Za-z0-9.\-]+")
@@ -283,6 +284,8 @@ def _remarks(message: Message, words: Wording, audio: Attachment | None) -> tupl
             remarks.append(words.silent)
         if audio.smaller:
             remarks.append(words.larger_than_allowed)
+    elif message.ending in _FAILURES:
+        remarks.append(words.cut_off)
     remarks += (words.notes.get(note, clean(note, 200)) for note in message.notes)
     return tuple(remarks)
 

@@ -60,6 +60,8 @@ class Wording(ABC):
     """What the reader must know of how a recording ended, by `message.ending`."""
     notes: ClassVar[Mapping[str, str]]
     """Sentences for the notes that other rooms write down in `message.notes`."""
+    cut_off: ClassVar[str]
+    """Of a missed call that we ourselves ended, before the caller could speak."""
     silent: ClassVar[str]
 
     @abstractmethod

@@ -195,3 +195,13 @@ def test_further_calls_of_a_missed_one() -> None:
 def test_a_recording_in_a_smaller_format() -> None:
     text = untied(text_of(read(written(audio=replace(MP3, smaller=True)))))
     assert "dlatego załączono je w formacie, który zajmuje mniej miejsca." in text
+
+
+@pytest.mark.parametrize(
+    ("ending", "told"),
+    [("interrupted", True), ("shutdown", True), ("media", True), ("caller", False)],
+)
+def test_a_caller_whom_we_cut_off_did_not_just_leave_no_message(ending: str, told: bool) -> None:
+    message = read(written(replace(MISSED, ending=ending), None))
+    for body in (text_of(message), html_of(message)):
+        assert ("przerwały połączenie, zanim nagrano wiadomość" in untied(body)) is told
