@@ -11,6 +11,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
+from sipmail.errors import SipmailError
+
 log = logging.getLogger(__name__)
 
 _LONGEST_PAUSE = 30.0
@@ -59,6 +61,9 @@ class Keeper:
             try:
                 self._started = loop.time()
                 await self._start()
+            except (SipmailError, OSError) as error:
+                log.error("the %s could not be started: %s", self._name, error)
+                continue
             except Exception:
                 log.exception("the %s could not be started", self._name)
                 continue

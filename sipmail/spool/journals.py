@@ -7,6 +7,7 @@ one `syncfs` (Linux) costs less than a sync a file.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
@@ -81,7 +82,8 @@ class JournalSync:
         finally:
             os.close(fd)
         if is_new:
-            disk.sync_folder(folder)
+            with contextlib.suppress(FileNotFoundError):  # the message went on to the queue
+                disk.sync_folder(folder)
 
     def _sync_all(self) -> bool:
         if self._syncfs is None:

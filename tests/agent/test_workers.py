@@ -54,7 +54,9 @@ def test_a_number_of_workers_is_taken_as_it_is_and_auto_is_at_least_one() -> Non
     assert worker_count("auto") >= 1
 
 
-def test_the_first_death_is_mended_at_once_and_a_start_that_fails_is_tried_again() -> None:
+def test_the_first_death_is_mended_at_once_and_a_start_that_fails_is_tried_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def main() -> None:
         started: asyncio.Queue[int] = asyncio.Queue()
         attempts = 0
@@ -82,3 +84,5 @@ def test_the_first_death_is_mended_at_once_and_a_start_that_fails_is_tried_again
         assert started.empty()
 
     asyncio.run(main())
+    assert "the child could not be started: cannot" in caplog.text
+    assert "Traceback" not in caplog.text

@@ -78,3 +78,16 @@ def test_no_spool_is_no_error(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     (tmp_path / "nowhere" / "recording").rmdir()
     sync.round()
     assert caplog.text.count("could not be synced: [Errno 2]") == 2
+
+
+def test_a_message_that_goes_on_meanwhile_is_no_error(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (spool.begin(a_message(id="one")) / AUDIO).write_bytes(b"x")
+
+    def finishing(fd: int) -> None:
+        spool.finish(a_message(id="one"))
+
+    monkeypatch.setattr(os, "fdatasync", finishing)
+    assert JournalSync(spool.root).round() == 1
+    assert caplog.text == ""
