@@ -58,6 +58,16 @@ class Refused(Exception):
         super().__init__(f"{status} {phrase}")
 
 
+class NotRegistered(Exception):
+    """The registrar did not answer, or not with 200; pyVoIP does not say which."""
+
+    def __init__(self, order: Order) -> None:
+        super().__init__(
+            f"not registered with {order.host}:{order.port}: it does not answer there,"
+            f" or refuses the username {order.username} or its password"
+        )
+
+
 class Line(RTP.RTPClient):
     """The RTP of a call: payloads leave on an absolute clock, everything that comes is kept.
 
@@ -251,7 +261,7 @@ def run(order: Order) -> None:
     phone.start()
     if order.register:
         if str(phone.get_status()) != "PhoneStatus.REGISTERED":
-            raise Refused(401, "not registered")
+            raise NotRegistered(order)
         tell("registered")
     tell("calling", order.number)
     call = phone.dial()
@@ -395,6 +405,9 @@ def main() -> None:
         run(Order.from_json(sys.stdin.read()))
     except Refused as refusal:
         tell("refused", refusal.status, refusal.phrase)
+        status = 1
+    except NotRegistered as error:
+        tell("failed", str(error))
         status = 1
     except (OSError, soundfile.SoundFileError, ValueError, KeyError) as error:
         tell("failed", f"{type(error).__name__}: {error}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from sipmail.cli.call import CallError, order_for, place
 from sipmail.cli.order import Order
 from tests.support.caller import Caller
+from tests.support.registrar import Registrar
 from tests.support.siptext import Message
 
 
@@ -68,6 +70,25 @@ def test_a_call_to_nobody_ends(
     monkeypatch.setattr("sipmail.cli.call._ANSWER", 2.0)
     with pytest.raises(CallError, match=r"no answer from 127\.0\.0\.1"):
         place(quick(callee), lambda event, details: None)
+
+
+@pytest.mark.e2e
+def test_a_login_that_is_refused_is_told_as_one() -> None:
+    """pyVoIP does not say why it is not registered, so neither status nor phrase is made up."""
+    registrar = Registrar().start()
+    address = f"{registrar.host}:{registrar.port}"
+    order = replace(
+        order_for("sip:201@127.0.0.1", address), register=True, username="200", password="wrong"
+    )
+    try:
+        with pytest.raises(CallError) as told:
+            place(order, lambda event, details: None)
+    finally:
+        registrar.stop()
+    assert str(told.value) == (
+        f"not registered with {address}: it does not answer there,"
+        " or refuses the username 200 or its password"
+    )
 
 
 @pytest.mark.e2e
