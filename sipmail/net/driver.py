@@ -95,6 +95,7 @@ class Driver:
         self._address_timer: asyncio.TimerHandle | None = None
         self._registered_from: dict[str, dict[Hop, Hop]] = {}
         self._broken: set[str] = set()
+        self._cut_off: set[str] = set()
         self._led_to: dict[str, list[Hop]] = {}
         self._looking_up: set[asyncio.Task[None]] = set()
         self.received = 0
@@ -343,7 +344,8 @@ class Driver:
         return Hop(peer.transport, address or host, port)
 
     def _look_at_addresses(self) -> None:
-        """Has a trunk register again whose registrar knows an address that we no longer have."""
+        """Has a trunk register again whose registrar knows an address that we no longer have, or
+        whose network was away."""
         self._address_timer = self._loop.call_later(_ADDRESS_SECONDS, self._look_at_addresses)
         self._addresses.forget()
         for trunk, ways in list(self._registered_from.items()):
@@ -351,20 +353,28 @@ class Driver:
             used = None if current is None else current.hop
             hop = used if used in ways else next(iter(ways))
             if self._addresses.routed(hop.host, self.now) is None:
-                continue  # no network at this moment: once there is one again, it is seen here
+                if trunk not in self._cut_off:
+                    self._cut_off.add(trunk)
+                    log.warning("trunk %s: no network leads to %s any more", trunk, hop.host)
+                continue
             local = self.local_towards(hop)
             before, ways[hop] = ways[hop], local
-            if local.host == before.host:
+            if local.host != before.host:
+                log.warning(
+                    "trunk %s: our address is %s now (before: %s): registering again",
+                    trunk,
+                    local.host,
+                    before.host,
+                )
+            elif trunk in self._cut_off:
+                log.info("trunk %s: the network is back: registering again", trunk)
+            else:
                 continue
-            log.warning(
-                "trunk %s: our address is %s now (before: %s): registering again",
-                trunk,
-                local.host,
-                before.host,
-            )
+            self._cut_off.discard(trunk)
             way = used or hop
             self._streams.drop(way)
             self.perform(self.endpoint.transport_failed(way, self.now))
+            self.perform(self.endpoint.reachable(trunk, self.now))
 
     # --- time -----------------------------------------------------------------------------------
 

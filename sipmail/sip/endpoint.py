@@ -169,6 +169,13 @@ class Endpoint:
                 line.registration.transport_failed(hop, now)
         return self._context.take()
 
+    def reachable(self, trunk: str, now: float) -> list[Action]:
+        """The network of a trunk is there again: it need not wait with its registration."""
+        line = self._lines.get(trunk)
+        if line is not None and line.registration is not None:
+            line.registration.heard(now)
+        return self._context.take()
+
     def trunks_at(self, host: str) -> tuple[str, ...]:
         """The names of the trunks that an address belongs to."""
         return tuple(line.trunk.name for line in self._sources.candidates(host))

@@ -219,7 +219,8 @@ class Registration:
             self._alarm = self._context.at(now + pause, self._resolve)
 
     def heard(self, now: float) -> None:
-        """The registrar has sent something: if it didn't answer before, it may now."""
+        """The registrar has sent something, or its network is back: if it didn't answer before, it
+        may now."""
         if self._waits and self._status is None:
             self._cancel_alarm()
             self._resolve(now)

@@ -193,6 +193,35 @@ def test_an_address_of_ours_that_changed_is_registered(caplog: pytest.LogCapture
     assert "our address is 192.0.2.99 now (before: 127.0.0.1)" in caplog.text
 
 
+def test_a_network_that_was_away_is_used_as_soon_as_it_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        registrar, scene = Registrar(), Scene()
+        await registrar.open()
+        scene.services = [(0, 0, "127.0.0.1", registrar.port)]
+        await scene.start("tcp")
+        await scene.registered()
+        scene.settle()
+        scene.ours = None
+        scene.driver._look_at_addresses()
+        registrar.close()
+        assert isinstance(await scene.news.get(), RegistrationFailed)
+        scene.driver._look_at_addresses()
+        await registrar.open()
+        scene.ours = "127.0.0.1"
+        scene.driver._look_at_addresses()
+        await scene.registered()  # without the back-off, which nobody has waited for here
+        assert registrar.requests.qsize() == 2
+        await scene.driver.close()
+        registrar.close()
+
+    with caplog.at_level(logging.INFO, "sipmail"):
+        run(main)
+    assert caplog.text.count("trunk pbx: no network leads to 127.0.0.1 any more") == 1
+    assert caplog.text.count("trunk pbx: the network is back: registering again") == 1
+
+
 def test_a_name_that_leads_elsewhere_is_told(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         first, second, scene = Registrar(), Registrar(), Scene()
