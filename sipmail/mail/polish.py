@@ -100,7 +100,8 @@ class Polish(Wording):
         "fax": "Na ten numer próbowano wysłać faks.",
     }
     cut_off = tied(
-        "Awaria lub ponowne uruchomienie systemu przerwały połączenie, zanim nagrano wiadomość."
+        "Połączenie zostało przerwane przez awarię lub ponowne uruchomienie systemu, zanim nagrano "
+        "wiadomość."
     )
     silent = tied("W nagraniu prawie nic nie słychać.")
 

@@ -204,4 +204,4 @@ def test_a_recording_in_a_smaller_format() -> None:
 def test_a_caller_whom_we_cut_off_did_not_just_leave_no_message(ending: str, told: bool) -> None:
     message = read(written(replace(MISSED, ending=ending), None))
     for body in (text_of(message), html_of(message)):
-        assert ("przerwały połączenie, zanim nagrano wiadomość" in untied(body)) is told
+        assert ("ponowne uruchomienie systemu, zanim nagrano wiadomość" in untied(body)) is told
