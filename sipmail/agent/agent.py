@@ -127,7 +127,9 @@ class Agent:
         Raises SipmailError when it cannot start; everything that was started is stopped then.
         """
         try:
-            await self._start()
+            self._catch_signals()
+            async with self._reloading:  # a SIGHUP meanwhile waits for its end
+                await self._start()
             await self._stop.wait()
             await self._wind_down()
         finally:
@@ -166,7 +168,8 @@ class Agent:
             self._web.start()
         self._secret = await self.store.run(load_secret, self.spool.root)
         self.driver.perform(self.endpoint.reconfigure(self._sip_trunks(), self.driver.now))
-        self._catch_signals()
+        if self._stop.is_set():
+            return
         listening = await self.driver.listen(self._listeners)
         self._background(self._look_around())
         self.trunks.follow(self._registering())

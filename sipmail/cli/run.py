@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import signal
 import sys
 
 import typer
@@ -27,15 +28,25 @@ def run(
     Example: sipmail run -c /etc/sipmail/sipmail.yaml
     """
     set_up_logging(logging.DEBUG if verbose else logging.INFO)
-    loaded = read_config(config)
+    _expect_signals()
     # Imported here: the other commands don't need the agent, and start faster without.
     from sipmail.agent.agent import Agent
+
+    loaded = read_config(config)
 
     async def serve() -> None:
         await Agent(loaded, trace=trace).run()
 
     gc.freeze()
     asyncio.run(serve())
+
+
+def _expect_signals() -> None:
+    """Until the agent takes them: SIGTERM ends the program as it ends the agent, with 0, and SIGHUP
+    does no harm, since the configuration is still to be read.
+    """
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 
 def set_up_logging(level: int) -> None:
