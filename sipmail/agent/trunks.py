@@ -45,8 +45,9 @@ class TrunkWatch:
         self._tell = tell
         self.states: dict[str, TrunkState] = {}
         self.strangers = 0
-        self._last_hint = -_HINT_SECONDS
-        self._unmentioned = 0
+        # By whether it is an INVITE: who probes with OPTIONS must not hide a provider's calls.
+        self._last_hint = {True: -_HINT_SECONDS, False: -_HINT_SECONDS}
+        self._unmentioned = {True: 0, False: 0}
 
     def follow(self, names: list[str]) -> None:
         """The trunks that register, by name; others are forgotten."""
@@ -112,20 +113,21 @@ class TrunkWatch:
 
     def _stranger(self, action: sip.Ignored) -> None:
         self.strangers += 1
-        self._unmentioned += 1
+        is_call = action.method == "INVITE"
+        self._unmentioned[is_call] += 1
         now = self._now()
-        if now - self._last_hint < _HINT_SECONDS:
+        if now - self._last_hint[is_call] < _HINT_SECONDS:
             return
         log.warning(
             "no answer to %s from %s:%d (%d such since the last line): %s",
             action.method,
             action.source.host,
             action.source.port,
-            self._unmentioned,
+            self._unmentioned[is_call],
             action.hint,
         )
-        self._last_hint = now
-        self._unmentioned = 0
+        self._last_hint[is_call] = now
+        self._unmentioned[is_call] = 0
 
 
 def _where(registration: RegistrationState | None) -> str:

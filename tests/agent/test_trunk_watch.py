@@ -72,6 +72,21 @@ def test_strangers_get_one_hint_a_minute_with_their_number(
     assert office.watch.strangers == 130
 
 
+def test_who_probes_with_options_does_not_hide_calls(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    for host, method in (("198.51.100.7", "OPTIONS"), ("203.0.113.9", "INVITE")):
+        hop = Hop("udp", host, 5060)
+        office.watch.on_action(Ignored(hop, method, f"accept_from: [{host}] would accept it"))
+        office.watch.on_action(Ignored(hop, method, f"accept_from: [{host}] would accept it"))
+    hints = [r.getMessage().partition(":")[0] for r in caplog.records]
+    assert hints == [
+        "no answer to OPTIONS from 198.51.100.7",
+        "no answer to INVITE from 203.0.113.9",
+    ]
+    assert office.watch.strangers == 4
+
+
 def test_a_removed_trunk_is_forgotten(office: Office) -> None:
     office.watch.follow(["other"])
     office.now += 10_000
