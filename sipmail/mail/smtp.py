@@ -23,8 +23,10 @@ import smtplib
 import socket
 import ssl
 
-from sipmail.config.model import OAuth, Smtp
+from sipmail.config.model import OAuth
+from sipmail.config.model import Smtp as Settings
 from sipmail.errors import DeliveryError
+from sipmail.mail.answers import Smtp, SmtpTls
 from sipmail.mail.deliver import Envelope, Outcome, one_line, same_for_all
 from sipmail.mail.login import log_in
 from sipmail.mail.mask import Mask
@@ -55,7 +57,7 @@ class _Refused(Exception):
 class SmtpDelivery:
     """One connection to the server of `settings`, opened when it is needed."""
 
-    def __init__(self, settings: Smtp) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._server: smtplib.SMTP | None = None
         self._mask = Mask(settings)
@@ -202,13 +204,13 @@ class SmtpDelivery:
             return self._server
         settings = self._settings
         if settings.security == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(
+            server: Smtp = SmtpTls(
                 local_hostname=_own_name(),
                 timeout=settings.timeout,
                 context=ssl.create_default_context(),
             )
         else:
-            server = smtplib.SMTP(local_hostname=_own_name(), timeout=settings.timeout)
+            server = Smtp(local_hostname=_own_name(), timeout=settings.timeout)
         try:
             self._greet(server)
         except BaseException:
@@ -287,7 +289,7 @@ class SmtpDelivery:
         return Outcome(False, True, self._answer(error.smtp_code, text), server=True)
 
     def _answer(self, code: int, text: bytes) -> str:
-        return f"{code} {one_line(text)}" if code > 0 else one_line(text)
+        return f"{code} {one_line(text)}" if code > 0 else one_line(text) or "the answer is no SMTP"
 
     def _describe(self, error: Exception) -> str:
         where = f"{self._settings.host}:{self._settings.port}"
