@@ -29,7 +29,7 @@ from sipmail.agent.keeper import Keeper
 from sipmail.agent.latest import latest_messages
 from sipmail.agent.prompts import prepare_all, sweep
 from sipmail.agent.reception import Reception
-from sipmail.agent.resources import raise_file_limit
+from sipmail.agent.resources import ExhaustionLog, raise_file_limit
 from sipmail.agent.settings import (
     keep_what_needs_restart,
     listeners,
@@ -139,6 +139,7 @@ class Agent:
 
     async def _start(self) -> None:
         raise_file_limit(self.config.limits.calls)
+        asyncio.get_running_loop().set_exception_handler(ExhaustionLog())
         await self.store.run(self.spool.open)
         for message in await self.store.run(self.spool.recover):
             log.warning("%s was interrupted: what was recorded is queued", message.id)
