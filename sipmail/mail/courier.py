@@ -32,6 +32,8 @@ NICENESS = 19
 _CHECK_SECONDS = 15.0
 _EXPIRE_SECONDS = 3600.0
 _STATUS_SECONDS = 0.25
+_CLOCK_SECONDS = 5.0
+"""A clock that goes back by less was only corrected."""
 
 
 class Courier:
@@ -50,6 +52,7 @@ class Courier:
         self._next_check = 0.0
         self._next_expiry = 0.0
         self._next_status = 0.0
+        self._seen = 0.0
         self._spool = Spool(config.spool)
         self._spool.attach()
         self._dispatch = Dispatch(self._spool, config, self._post, self._say)
@@ -91,6 +94,9 @@ class Courier:
                 self._results.get_nowait()()
                 self._changed = True
         now = time.time()
+        if now < self._seen - _CLOCK_SECONDS:
+            self._clock_went_back(self._seen - now)
+        self._seen = now
         if self._stop_at is None or now < self._stop_at:
             self._dispatch.run(now, only_new=self._stop_at is not None)
         if now >= self._next_check:
@@ -104,6 +110,14 @@ class Courier:
         self._publish(now)
         for line in self._log_lines.take():
             self._say(line)
+
+    def _clock_went_back(self, seconds: float) -> None:
+        """What was planned by the clock of before would come late by as much."""
+        log.warning("the clock went back by %d s: what waits is tried now", seconds)
+        self._next_check = self._next_expiry = self._next_status = 0.0
+        if self._stop_at is not None:
+            self._stop_at -= seconds
+        self._dispatch.hurry()
 
     def _patience(self) -> float:
         now = time.time()

@@ -84,6 +84,10 @@ class Dispatch:
         self._config = config
         self._contacts = Contacts(config)
         self._wrong_templates.clear()
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Everything that waits is due."""
         self._schedule.hurry_all(time.time())
 
     def run(self, now: float, *, only_new: bool) -> None:
