@@ -31,6 +31,7 @@ from sipmail.errors import MediaError
 from sipmail.media.batch import G711_20_MS, SLOTS, Batch, Layout, arrival, disconnect
 from sipmail.media.control import Control
 from sipmail.media.inband import InbandDetector
+from sipmail.media.prelude import Prelude
 from sipmail.media.protocol import Leg
 from sipmail.media.recorder import Recorder
 from sipmail.media.silence import ENERGIES, LEVEL_STRIDE
@@ -136,10 +137,10 @@ class Receiver:
         if self._latch.source is None:
             self._open_up()
 
-    def drain(self, tick: int, recorder: Recorder | None) -> Sequence[str]:
+    def drain(self, tick: int, into: Recorder | Prelude | None) -> Sequence[str]:
         """Takes every packet that the kernel holds; returns the digits that were pressed.
 
-        What is taken goes to `recorder`, where there is one; raises OSError where it cannot write.
+        What is taken goes `into` what there is for it; raises OSError where that cannot write.
         """
         pressed: Sequence[str] = ()
         for _ in range(_MOST_BATCHES):
@@ -147,8 +148,8 @@ class Receiver:
             layout = self._layout
             count = layout.receive(self._socket)
             if count:
-                if not self._take_run(layout, count, tick, recorder):
-                    pressed = (*pressed, *self._take_singly(layout, count, tick, recorder))
+                if not self._take_run(layout, count, tick, into):
+                    pressed = (*pressed, *self._take_singly(layout, count, tick, into))
                 elif self._inband is not None:
                     codec = self._codecs[self._prefix[1]]
                     pressed = (*pressed, *self._inband.feed(codec, layout.payloads(count)))
@@ -160,7 +161,17 @@ class Receiver:
             self._open_up()
         return pressed
 
-    def _take_run(self, layout: Layout, count: int, tick: int, recorder: Recorder | None) -> bool:
+    def record(self, recorder: Recorder, packets: Sequence[bytes], tick: int) -> None:
+        """Records packets that were taken before; raises OSError where it cannot write."""
+        recorder.append(journal.frame(packets, recorder.milliseconds(tick)))
+        if recorder.listens(tick):
+            for codec, words in self._sound(packets):
+                lasts = len(words) // _SAMPLES_A_TICK
+                recorder.hear(codec, words[::LEVEL_STRIDE], lasts, tick)
+
+    def _take_run(
+        self, layout: Layout, count: int, tick: int, into: Recorder | Prelude | None
+    ) -> bool:
         """Takes a batch as a whole; False where it is not one that carries on the stream."""
         reception = self._reception
         following = reception.sequence + 1 & 0xFFFF
@@ -176,15 +187,17 @@ class Receiver:
                 reception.arrival(came, layout.timestamp(count - 1))
         latch.heard(tick / _TICKS)
         self.heard = tick
-        if recorder is not None:
-            recorder.append(layout.records(count, recorder.milliseconds(tick)))
-            if recorder.listens(tick):
+        if isinstance(into, Prelude):
+            into.keep([layout.packet(index) for index in range(count)], tick)
+        elif into is not None:
+            into.append(layout.records(count, into.milliseconds(tick)))
+            if into.listens(tick):
                 lasts = count * (layout.size - HEADER.size) // _SAMPLES_A_TICK
-                recorder.hear(self._codecs[self._prefix[1]], layout.samples(count), lasts, tick)
+                into.hear(self._codecs[self._prefix[1]], layout.samples(count), lasts, tick)
         return True
 
     def _take_singly(
-        self, layout: Layout, count: int, tick: int, recorder: Recorder | None
+        self, layout: Layout, count: int, tick: int, into: Recorder | Prelude | None
     ) -> list[str]:
         """Takes a batch packet by packet; returns the digits that were pressed."""
         taken: list[bytes] = []
@@ -214,8 +227,10 @@ class Receiver:
         if self._inband is not None:
             for codec, words in self._sound(taken):
                 pressed += self._inband.feed(codec, words)
-        if recorder is not None:
-            self._record(recorder, taken, tick)
+        if isinstance(into, Prelude):
+            into.keep(taken, tick)
+        elif into is not None:
+            self.record(into, taken, tick)
         return pressed
 
     def _look(self, packet: bytes) -> str | None:
@@ -238,13 +253,6 @@ class Receiver:
         self._source = struct.pack(">I", self._reception.ssrc or 0)
         if len(packet) != self._layout.size:
             self._layout = self._batch.layout(len(packet), addressed=self._layout.addressed)
-
-    def _record(self, recorder: Recorder, packets: Sequence[bytes], tick: int) -> None:
-        recorder.append(journal.frame(packets, recorder.milliseconds(tick)))
-        if recorder.listens(tick):
-            for codec, words in self._sound(packets):
-                lasts = len(words) // _SAMPLES_A_TICK
-                recorder.hear(codec, words[::LEVEL_STRIDE], lasts, tick)
 
     def _sound(self, packets: Sequence[bytes]) -> Iterator[tuple[str, npt.NDArray[np.uint8]]]:
         """The sound in these packets: codec and (n,) words of each run with one codec."""

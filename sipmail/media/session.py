@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from sipmail.media.batch import Batch
 from sipmail.media.control import Control
 from sipmail.media.player import Player
+from sipmail.media.prelude import Prelude
 from sipmail.media.prompts import Prompts
 from sipmail.media.protocol import (
     Digit,
@@ -62,6 +63,7 @@ class Session:
         "_control",
         "_leg",
         "_on_wheel",
+        "_prelude",
         "_reception",
         "_recorded",
         "_recorder",
@@ -105,6 +107,7 @@ class Session:
         self._silent_due = 0
         self._on_wheel = False
         self._recorder: Recorder | None = None
+        self._prelude: Prelude | None = None
         self._recorded = 0.0
 
     @property
@@ -137,28 +140,34 @@ class Session:
 
     def play(self, prompts: Sequence[str], token: int) -> None:
         """Adds prompts to what plays; raises OSError or ValueError where one is wrong."""
+        self._prelude = None
         self.player.play(prompts, token)
         self._join()
 
     def record(self, path: str, maximum: float, silence: float, finish_keys: str) -> None:
-        """Begins a recording with the next packet that comes; raises OSError.
+        """Begins a recording; raises OSError.
 
-        What came before is drained and dropped, except for the digits in it.
+        Its first packet is the first after the prompt that has just been played, or else the next
+        that comes: what came before is drained and dropped, except for the digits in it.
         """
         wheel = self._studio.wheel
         self._drain(wheel.tick)
         self._end_recording()
+        prelude, self._prelude = self._prelude, None
+        began = wheel.tick if prelude is None else prelude.began
         host, port, *_ = self._rtp.getsockname()
         recorder = self._recorder = Recorder(
             path,
-            wheel.tick,
-            self._studio.wall(),
+            began,
+            self._studio.wall() - (wheel.tick - began) / TICKS,
             maximum=maximum,
             silence=silence,
             finish_keys=finish_keys,
             host=host,
             port=port,
         )
+        for tick, packets in prelude or ():
+            self.receiver.record(recorder, packets, tick)
         wheel.schedule(self, min(self._period(), recorder.remaining(wheel.tick)))
 
     def stop(self) -> None:
@@ -175,6 +184,7 @@ class Session:
         """Ends playing and recording as they stand, where going on has failed."""
         self._leave()
         self.player.stop()
+        self._prelude = None
         self._end_recording()
 
     def close(self) -> Statistics:
@@ -233,7 +243,7 @@ class Session:
 
     def _drain(self, tick: int) -> None:
         """Takes what has come, tells of the first packet and of digits, obeys finish keys."""
-        pressed = self.receiver.drain(tick, self._recorder)
+        pressed = self.receiver.drain(tick, self._recorder or self._prelude)
         self._aim()
         if not self._started and self.receiver.started:
             self._started = True
@@ -258,9 +268,13 @@ class Session:
             recorder.close()
 
     def _played(self, token: int) -> None:
-        self._studio.emit(Played(self.call, token))
         if not self.player.playing:
             self._on_wheel = False  # its step returns False, the wheel takes it off
+            if self._recorder is None:
+                tick = self._studio.wheel.tick
+                self._drain(tick)  # what has come until now was said, or pressed, over the prompt
+                self._prelude = Prelude(tick)
+        self._studio.emit(Played(self.call, token))
 
     def _join(self) -> None:
         """Puts the player on the wheel, where it has something to send and may."""

@@ -160,6 +160,13 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
                 "greeting": long,
                 "record": {**PLAIN},
             },
+            "beepless": {
+                **common,
+                "name": "Beepless",
+                "numbers": ["208"],
+                "greeting": long,
+                "record": {**PLAIN, "beep": False},
+            },
         },
     )
     agent = Agent(folder, settings).start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import socket
 import threading
 
@@ -92,6 +93,23 @@ def test_one_who_speaks_from_the_answer_on_is_recorded_from_the_beep_on(
     beep = max(when for when, heard in list(call.heard) if set(heard.payload) - _quiet())
     begin = spoken[first][0]
     assert -0.1 < begin - beep < 0.5
+
+
+def test_the_first_words_are_recorded_though_the_agent_is_late(
+    office: Office, phone: Caller
+) -> None:
+    said = noise(1.0, 17)
+    call = phone.call("208")
+    call.send(opening(packets=100))
+    office.agent.signal(signal.SIGSTOP)  # it cannot say that the recording begins
+    try:
+        call.wait_quiet()
+        call.send(message(said, since=99 * PTIME))
+    finally:
+        office.agent.signal(signal.SIGCONT)
+    wait_recording(office.agent, call)
+    call.hang_up()
+    same(recording(office.mail(phone.user)), decoded(said))
 
 
 def _quiet() -> set[int]:

@@ -1,0 +1,119 @@
+"""The first words after a prompt are recorded, however late the recording itself begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sipmail.media.protocol import Digit, Played, RecordingEnded
+from sipmail.rtp import journal
+from tests.media.loopback import prompt
+from tests.media.one_call import KEY, LOUD, Call, Make, recorded
+
+
+def played(call: Call, folder: Path, seconds: float = 0.5) -> list[bytes]:
+    """A prompt was heard to its end, while the caller spoke; what was said then."""
+    call.session.play([prompt(folder, "beep", LOUD * round(seconds * 50))], 1)
+    said: list[bytes] = []
+    while Played("call", 1) not in call.events:
+        said += call.talk(0.02)
+        assert call.now < 10
+    return said
+
+
+@pytest.mark.parametrize("multiple", [True, False])
+@pytest.mark.parametrize("late", [0.0, 0.1, 1.5])
+def test_the_recording_begins_where_the_prompt_was_over(
+    make: Make, tmp_path: Path, late: float, multiple: bool
+) -> None:
+    call = make(multiple)
+    call.connect()
+    call.talk(0.2)
+    played(call, tmp_path)
+    over = call.now
+    sent = call.talk(late)  # the agent has much to do
+    path = call.record()
+    sent += call.talk(1.0)
+    call.session.stop()
+    assert recorded(path) == sent
+    index = journal.read(path)
+    assert index.malformed == 0
+    assert index.start == pytest.approx(1_700_000_000 + over, abs=0.02)
+    assert index.arrival[-1] == pytest.approx(late + 1.0, abs=0.03)
+
+
+def test_what_was_said_over_a_prompt_is_not_recorded(call: Call, tmp_path: Path) -> None:
+    call.connect()
+    call.talk(0.2)
+    said = played(call, tmp_path)
+    path = call.record()
+    sent = call.talk(0.5)
+    call.session.stop()
+    assert said
+    assert recorded(path) == sent
+
+
+def test_after_another_prompt_only_what_follows_that_one(call: Call, tmp_path: Path) -> None:
+    call.connect()
+    call.talk(0.2)
+    played(call, tmp_path)
+    call.talk(0.5)
+    call.session.play([prompt(tmp_path, "again", LOUD * 10)], 2)
+    while Played("call", 2) not in call.events:
+        call.talk(0.02)
+    sent = call.talk(0.3)
+    path = call.record()
+    call.session.stop()
+    assert recorded(path) == sent
+
+
+def test_a_prompt_that_was_cut_short_leaves_nothing(call: Call, tmp_path: Path) -> None:
+    call.connect()
+    call.talk(0.2)
+    played(call, tmp_path)
+    call.talk(0.5)
+    call.session.stop()
+    path = call.record()
+    sent = call.talk(0.3)
+    call.session.stop()
+    assert recorded(path) == sent
+
+
+def test_of_a_long_wait_the_last_seconds_are_kept(call: Call, tmp_path: Path) -> None:
+    call.connect()
+    call.talk(0.2)
+    played(call, tmp_path)
+    sent = call.talk(60.0)
+    path = call.record()
+    call.session.stop()
+    kept = recorded(path)
+    assert kept == sent[-len(kept) :]
+    assert 450 <= len(kept) <= 512
+    assert journal.read(path).arrival[0] >= 0
+
+
+def test_its_silence_and_its_length_count(call: Call, tmp_path: Path) -> None:
+    call.connect()
+    call.talk(0.2)
+    played(call, tmp_path)
+    over = call.now
+    call.talk(1.0, b"\xd5" * 160)
+    call.record(silence=2.0)
+    call.talk(3.0, b"\xd5" * 160)
+    assert RecordingEnded("call", "silence") in call.events
+    call.record(maximum=1.0)
+    call.talk(1.1)
+    assert RecordingEnded("call", "max") in call.events
+    assert call.now > over
+
+
+def test_a_key_at_the_end_of_a_prompt_is_told_before_it_is_over(call: Call, tmp_path: Path) -> None:
+    call.connect()
+    call.talk(0.2)
+    call.session.play([prompt(tmp_path, "menu", LOUD * 10)], 1)
+    call.pass_(0.18)
+    call.phone.say(1, KEY, 101)
+    while Played("call", 1) not in call.events:
+        call.pass_(0.01)
+    assert call.events.index(Digit("call", "#")) < call.events.index(Played("call", 1))
