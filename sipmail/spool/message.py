@@ -159,9 +159,7 @@ class Message:
     def dumps(self) -> bytes:
         """The content of `message.json`, a line a key, for people to read too."""
         # Not `indent`: it would leave the encoder in C for one that takes five times as long.
-        lines = (
-            f'"{key}": {_encode(value)}' for key, value in _message_out(self).items()
-        )
+        lines = (f'"{key}": {_encode(value)}' for key, value in _message_out(self).items())
         return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
     @classmethod
