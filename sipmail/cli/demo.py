@@ -36,6 +36,7 @@ _SHUTDOWN = 15.0
 _POLL = 0.1
 _LOG_LINES = 15
 _CALLS = 5
+_PAIRS = 10  # of ports, which rest for a while after a call
 
 _CONFIGURATION = """\
 language: {language}
@@ -123,12 +124,12 @@ def prepare(folder: Path, language: Language) -> tuple[str, Path]:
             shutil.rmtree(folder / name, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     sip_port = _free_port()
-    first = _free_range(2 * _CALLS)
+    first = _free_range(2 * _PAIRS)
     text = _CONFIGURATION.format(
         language=language,
         sip_port=sip_port,
         first=first,
-        last=first + 2 * _CALLS - 1,
+        last=first + 2 * _PAIRS - 1,
         calls=_CALLS,
         name="Demo",
     )

@@ -1,11 +1,13 @@
 """What a caller hears, and which prompt that is.
 
-A prompt is known by its loudest stretch after the first words, as the agent's spool has it
-prepared: several begin with the same words, and silence is not sent.
+A prompt is known by a loud stretch after the first words, as the agent's spool has it prepared:
+several begin with the same words, and silence is not sent. Any of some stretches will do, for a
+machine that stands still skips what it should have sent meanwhile.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,7 @@ from tests.support.rtp import RATE
 
 _STRETCH = 1200
 """Samples of a prompt that no other prompt has."""
+_STRETCHES = 3
 
 
 def shipped(name: str) -> Path:
@@ -25,20 +28,26 @@ def shipped(name: str) -> Path:
     return ROOT / "greetings" / f"{name}.wav"
 
 
-def stretch(agent: Agent, prompt: Path) -> bytes:
-    """What a prompt is known by, in G.711 µ-law."""
+def stretches(agent: Agent, prompt: Path) -> list[bytes]:
+    """What a prompt is known by, each in G.711 µ-law, in the order in which they are heard."""
     data = prepare(prompt, agent.spool / "prompts").stem.with_suffix(".ulaw").read_bytes()
     power = np.convolve(decoded(data).astype(float) ** 2, np.ones(_STRETCH), "valid")
-    first = len(power) // 3
-    at = first + int(np.argmax(power[first:]))
-    return data[at : at + _STRETCH]
+    edges = np.linspace(len(power) // 3, len(power), _STRETCHES + 1).astype(int)
+    starts = (first + int(np.argmax(power[first:last])) for first, last in pairwise(edges))
+    return [data[at : at + _STRETCH] for at in starts]
 
 
 def wait_said(agent: Agent, call: Call, prompt: Path, since: int = 0) -> int:
     """Until the caller has heard `prompt`, `since` so many bytes; where it ended."""
-    wanted = stretch(agent, prompt)
-    until(lambda: wanted in call.heard_payload()[since:], f"the prompt {prompt.stem}")
-    return call.heard_payload().index(wanted, since) + len(wanted)
+    known = stretches(agent, prompt)
+
+    def ends() -> list[int]:
+        heard = call.heard_payload()
+        found = ((heard.find(one, since), len(one)) for one in known)
+        return [at + length for at, length in found if at >= 0]
+
+    until(lambda: bool(ends()), f"the prompt {prompt.stem}")
+    return ends()[0]
 
 
 def pitch(call: Call) -> float:

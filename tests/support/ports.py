@@ -15,6 +15,7 @@ import socket
 
 # From 6000 on is where SIPp looks for media ports, unless it is told others.
 _LOWEST_SINGLE, _LOWEST, _HIGHEST = 6_200, 12_000, 32_000
+_KINDS = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
 _SINGLES = _LOWEST - _LOWEST_SINGLE
 _BLOCK = 10
 _BLOCKS = (_HIGHEST - _LOWEST) // _BLOCK
@@ -24,14 +25,14 @@ _starts = itertools.count(os.getpid() * 377)
 _reserved: dict[str, socket.socket] = {}
 
 
-def free_port(kind: int = socket.SOCK_DGRAM) -> int:
-    """A port that was free a moment ago; `kind` is SOCK_DGRAM (UDP) or SOCK_STREAM (TCP).
+def free_port(*kinds: int) -> int:
+    """A port that was free a moment ago, for SOCK_DGRAM (UDP) and SOCK_STREAM (TCP) or one `kinds`.
 
     Raises RuntimeError when none is free.
     """
     for _ in range(_SINGLES):
         port = _LOWEST_SINGLE + next(_singles) % _SINGLES
-        if _reserve(f"port {port}") and _all_free(port, 1, kind):
+        if _reserve(f"port {port}") and all(_all_free(port, 1, kind) for kind in kinds or _KINDS):
             return port
     raise RuntimeError("no free port")
 
