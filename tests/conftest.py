@@ -20,6 +20,9 @@ from tests.support.smtp import SmtpServer
 # CI sets it: a missing program is then a failure, not a skip.
 _REQUIRED = os.environ.get("SIPMAIL_REQUIRE_INTEROP") == "1"
 
+# The program is started hundreds of times: what it imports is to be compiled once.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # The same examples in every run, however slow the machine is at that moment.
 settings.register_profile(
     "sipmail", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]

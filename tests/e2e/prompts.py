@@ -46,8 +46,21 @@ def wait_said(agent: Agent, call: Call, prompt: Path, since: int = 0) -> int:
         found = ((heard.find(one, since), len(one)) for one in known)
         return [at + length for at, length in found if at >= 0]
 
-    until(lambda: bool(ends()), f"the prompt {prompt.stem}")
+    try:
+        until(lambda: bool(ends()), f"the prompt {prompt.stem}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}; heard: {_heard(agent, call)}\n{agent.log()}") from None
     return ends()[0]
+
+
+def _heard(agent: Agent, call: Call) -> list[str]:
+    """The shipped prompts that a caller has heard anything of."""
+    heard = call.heard_payload()
+    return [
+        str(path.relative_to(ROOT))
+        for path in sorted((ROOT / "greetings").rglob("*.wav"))
+        if any(one in heard for one in stretches(agent, path))
+    ]
 
 
 def pitch(call: Call) -> float:
