@@ -267,7 +267,8 @@ def test_missed_calls_of_one_caller_are_folded(house: House) -> None:
     until(lambda: house.agent.messages("queue") == [], "an empty queue")
     texts = [(one / "message.json").read_text() for one in house.agent.messages("done")]
     known = [json.loads(text) for text in texts if number in text]
-    assert [len(one["repeats"]) for one in known if one["delivery"]["attempts"]] == [0, 1]
+    repeats = [len(one["repeats"]) for one in known if one["delivery"]["attempts"]]
+    assert sorted(repeats) == [0, 1]
     assert len(known) == 3
     # The window is open for these callers only, and for messages never.
     assert house.message("305").recipients == (ANNA,)
