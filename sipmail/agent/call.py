@@ -251,9 +251,8 @@ class LiveCall:
 
     def note_info_digit(self, digit: str) -> None:
         """A key that came by signalling: the media worker does not know of it."""
-        if digit in self._finish_keys and not self._recording_ended:
-            self._line.worker.stop_call(self.key)
-            self._recording_ended = Ending.KEY
+        if digit in self._finish_keys:
+            self._line.worker.finish(self.key)
         self.note_digit(digit)
 
     def note_recording_ended(self, why: str) -> None:

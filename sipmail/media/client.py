@@ -124,6 +124,11 @@ class MediaWorker:
         """
         self._send(protocol.Record(call, journal, max, silence, finish_keys))
 
+    def finish(self, call: str) -> None:
+        """Ends the recording as a key of its `finish_keys` does: `RecordingEnded` comes, when the
+        journal is closed."""
+        self._send(protocol.Finish(call))
+
     def stop_call(self, call: str) -> None:
         """Ends playing and recording; the journal holds every packet that came until now."""
         self._send(protocol.Stop(call))

@@ -145,6 +145,13 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Finish:
+    """End the recording as a finish key does; RecordingEnded follows, where there is one."""
+
+    call: str
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """End playing and recording; no Played and no RecordingEnded follows."""
 
@@ -234,14 +241,14 @@ class Failed:
     text: str
 
 
-Command = Open | Secure | Connect | Load | Play | Record | Stop | Close
+Command = Open | Secure | Connect | Load | Play | Record | Finish | Stop | Close
 Answer = Ready | Opened | Refused | Closed
 Event = FirstPacket | Played | Digit | RecordingEnded | Timeout | Failed
 
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        *(Open, Secure, Connect, Load, Play, Record, Stop, Close),
+        *(Open, Secure, Connect, Load, Play, Record, Finish, Stop, Close),
         *(Ready, Opened, Refused, Closed),
         *(FirstPacket, Played, Digit, RecordingEnded, Timeout, Failed),
     )

@@ -170,6 +170,14 @@ class Session:
             self.receiver.record(recorder, packets, tick)
         wheel.schedule(self, min(self._period(), recorder.remaining(wheel.tick)))
 
+    def finish(self) -> None:
+        """Ends the recording as a finish key does, every packet that came until now in it; raises
+        OSError."""
+        if self._recorder is not None:
+            self._drain(self._studio.wheel.tick)
+        if self._recorder is not None:
+            self._finish("key")
+
     def stop(self) -> None:
         """Ends playing and recording; every packet that came until now is in the journal.
 

@@ -139,6 +139,8 @@ class Worker:
                 session.play(prompts, token)
             case protocol.Record(journal=path, max=maximum, silence=silence, finish_keys=keys):
                 session.record(path, maximum, silence, keys)
+            case protocol.Finish():
+                session.finish()
             case protocol.Stop():
                 session.stop()
 

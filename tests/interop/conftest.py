@@ -88,7 +88,7 @@ def exchange(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     base = configuration(
         folder,
         sip={"listen": [f"{t}://127.0.0.1:{port}" for t in ("udp", "tcp")]},
-        calls=100,  # short ones, one after the other: ports rest for seconds
+        calls=40,  # short ones, one after the other: ports rest for seconds
         rtp={"timeout": "2m"},  # these callers say nothing
     )
     short = str(sounds.greeting(folder / "greeting.wav"))

@@ -92,6 +92,19 @@ def test_a_finish_key_ends_the_recording(call: Call) -> None:
     assert recorded(path)[-1:] == key
 
 
+def test_a_key_by_signalling_ends_it_once_all_that_came_is_recorded(call: Call) -> None:
+    call.connect()
+    call.talk(0.1)
+    call.session.finish()  # there is nothing to end
+    path = call.record()
+    sent = call.talk(0.5)
+    sent += call.phone.say(3)  # still in the socket
+    call.session.finish()
+    assert recorded(path) == sent
+    call.session.finish()
+    assert call.events.count(RecordingEnded("call", "key")) == 1
+
+
 def test_digits_before_the_recording_are_told_but_end_nothing(call: Call) -> None:
     call.connect()
     call.talk(0.1)
