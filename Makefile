@@ -14,8 +14,8 @@ SHELL := /bin/sh
 .PHONY: help demo test check lint interop bench clean
 
 VENV ?= .venv
-# Two tests a core at once: calls last as long as they last, and most tests wait for one.
-JOBS ?= $(shell echo $$(( 2 * $$(nproc 2>/dev/null || echo 1) )))
+# Three tests a core at once: calls last as long as they last, and most tests wait for one.
+JOBS ?= $(shell echo $$(( 3 * $$(nproc 2>/dev/null || echo 1) )))
 RUN := $(VENV)/bin/python
 PYTEST := $(RUN) -m pytest -n $(JOBS) --dist worksteal
 # The interpreter for a new .venv; empty takes the newest of these that is there.
