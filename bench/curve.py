@@ -127,7 +127,8 @@ def main() -> None:
                 points.append(point)
                 figures.write_text(json.dumps([asdict(one) for one in points], indent=1) + "\n")
     if chosen.plot is not None:
-        draw([Point(**one) for one in json.loads(figures.read_text())], chosen.plot)
+        points = [Point(**one) for one in json.loads(figures.read_text())]
+        draw(sorted(points, key=lambda point: point.calls), chosen.plot)
         print(f"drawn: {chosen.plot}")
 
 
