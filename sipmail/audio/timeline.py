@@ -26,7 +26,7 @@ from sipmail.codecs import g711
 from sipmail.codecs.comfort_noise import background, comfort_noise, looped
 from sipmail.codecs.concealment import conceal
 from sipmail.codecs.g711 import Samples
-from sipmail.rtp.journal import Journal
+from sipmail.rtp.journal import Journal, ahead
 from sipmail.rtp.packet import CLOCK_RATE
 
 RATE = CLOCK_RATE
@@ -157,13 +157,7 @@ def _in_order(journal: Journal, kinds: Kinds) -> Recording | None:
     if not alike:
         return None
     buffer: Bytes = np.frombuffer(journal.data, np.uint8)
-    steps = np.diff(offset)
-    if count > 1 and bool((steps == steps[0]).all()):
-        rows = np.lib.stride_tricks.as_strided(
-            buffer[int(offset[0]) :], (count, size), (int(steps[0]), 1), writeable=False
-        )
-    else:
-        rows = buffer[offset[:, np.newaxis] + np.arange(size)]
+    rows = ahead(buffer, offset, size)
     decode = g711.decode_ulaw if kind[0] == Kind.PCMU else g711.decode_alaw
     return Recording(decode(rows).ravel(), received=count, stretches=1)
 

@@ -227,7 +227,7 @@ def _index(
     malformed: int,
 ) -> Journal:
     """Reads the RTP headers at all positions at once, drops RTCP, and counts what is neither."""
-    packets = _ahead(buffer, positions + 2, 2).view(">u2").ravel() != 0
+    packets = ahead(buffer, positions + 2, 2).view(">u2").ravel() != 0
     positions, lengths = positions[packets], lengths[packets]
     sizes = lengths - RECORD.size
     whole = sizes >= _RTP_HEADER
@@ -239,7 +239,7 @@ def _index(
     rtcp = _is_rtcp(buffer, positions)
     positions, sizes = positions[~rtcp], sizes[~rtcp]
 
-    heads = _ahead(buffer, positions, RECORD.size + _RTP_HEADER)
+    heads = ahead(buffer, positions, RECORD.size + _RTP_HEADER)
     flags = heads[:, 8].astype(np.int64)
     offset = positions + RECORD.size + _RTP_HEADER + 4 * (flags & 0x0F)
     end = positions + RECORD.size + sizes
@@ -248,7 +248,7 @@ def _index(
     room = offset[extended] + 4 <= end[extended]
     good[extended[~room]] = False
     extended = extended[room]
-    words = _ahead(buffer, offset[extended] + 2, 2).view(">u2").ravel().astype(np.int64)
+    words = ahead(buffer, offset[extended] + 2, 2).view(">u2").ravel().astype(np.int64)
     offset[extended] += 4 + 4 * words
     padded = np.flatnonzero(good & (flags & 0x20 != 0))
     padding = buffer[end[padded] - 1].astype(np.int64)
@@ -281,8 +281,9 @@ def _is_rtcp(buffer: _Bytes, positions: _Index) -> npt.NDArray[np.bool_]:
     return rtcp
 
 
-def _ahead(buffer: _Bytes, positions: _Index, count: int) -> _Bytes:
-    """(n, count) bytes: those that stand at each position, `count` of which the buffer has."""
+def ahead(buffer: _Bytes, positions: _Index, count: int) -> _Bytes:
+    """(n, count) bytes: those that stand at each position, `count` of which the buffer has. Not to
+    be written to: where the positions are equally far apart they are the buffer's own."""
     if len(positions) > 1:
         steps = np.diff(positions)
         if bool((steps == steps[0]).all()):  # as nearly always: then nothing is copied
