@@ -3,7 +3,7 @@
 A port is proven free by binding it, and whoever asked binds it a moment later, or lets go of it and
 takes it again (a program that is killed and started): so none is one of the system's ephemeral
 ports, which it might give to anybody in between, and each is reserved for as long as the process
-lives that asked. A process gets one of its own a second time when all have had their turn.
+lives that asked. A process gets one of its own a second time when all of its own have had a turn.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ import socket
 _LOWEST_SINGLE, _LOWEST, _HIGHEST = 6_200, 12_000, 32_000
 _KINDS = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
 _SINGLES = _LOWEST - _LOWEST_SINGLE
-_BLOCK = 10
-_BLOCKS = (_HIGHEST - _LOWEST) // _BLOCK
+# Ranges lie in stretches of one process each, or what several take in turn leaves no long one.
+_STRETCH = 600
+_STRETCHES = (_HIGHEST - _LOWEST) // _STRETCH
+_FAIR_SHARE = max(1, _STRETCHES // (2 * int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "4"))))
 # Neighbouring processes (the workers of one test run) begin far from each other.
 _singles = itertools.count(os.getpid() * 977)
-_starts = itertools.count(os.getpid() * 377)
 _reserved: dict[str, socket.socket] = {}
+_stretches: list[int] = []
+_next = 0  # where in its stretches, laid end to end, this process takes its next range
 
 
 def free_port(*kinds: int) -> int:
@@ -40,19 +43,37 @@ def free_port(*kinds: int) -> int:
 def free_range(count: int) -> tuple[int, int]:
     """First and last of `count` consecutive free UDP ports, the first one even.
 
-    Raises RuntimeError when none of the blocks is free.
+    Raises RuntimeError when this process has none, and ValueError for more than a stretch has.
     """
-    blocks = -(-count // _BLOCK)
-    for _ in range(_BLOCKS):
-        start = next(_starts) % _BLOCKS
-        if start + blocks > _BLOCKS:
-            continue
-        first = _LOWEST + start * _BLOCK
-        if all(_reserve(f"block {start + n}") for n in range(blocks)) and _all_free(first, count):
-            for _ in range(blocks - 1):
-                next(_starts)
+    global _next
+    if count > _STRETCH:
+        raise ValueError(f"{count} ports in a row: {_STRETCH} are the most")
+    size = count + count % 2
+    for _ in range(2 * _STRETCH):
+        turn, offset = divmod(_next, _STRETCH)
+        if offset + size > _STRETCH:
+            turn, offset = turn + 1, 0
+        if turn >= len(_stretches) and not _take_stretch():
+            turn = 0
+        if not _stretches:
+            break
+        _next = turn * _STRETCH + offset + size
+        first = _LOWEST + _stretches[turn] * _STRETCH + offset
+        if _all_free(first, count):
             return first, first + count - 1
     raise RuntimeError(f"no {count} free ports in a row")
+
+
+def _take_stretch() -> bool:
+    """Make one stretch more this process's own, unless it has its share or none is left."""
+    if len(_stretches) >= _FAIR_SHARE:
+        return False
+    for n in range(_STRETCHES):
+        stretch = (os.getpid() * 7 + n) % _STRETCHES
+        if stretch not in _stretches and _reserve(f"stretch {stretch}"):
+            _stretches.append(stretch)
+            return True
+    return False
 
 
 def _reserve(what: str) -> bool:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import random
 import smtplib
+import subprocess
+import sys
 
 import pytest
 
 from tests.support.caller import Caller, CallFailed
+from tests.support.ports import free_range
 from tests.support.registrar import Registrar
 from tests.support.rtp import (
     Packet,
@@ -43,6 +48,41 @@ def test_the_mail_server_goes_and_returns_on_its_port(smtp_server: SmtpServer) -
         with pytest.raises(smtplib.SMTPDataError):
             client.sendmail("a@sipmail.test", ["b@sipmail.test"], _MAIL)
     assert smtp_server.delivered == []
+
+
+def test_ranges_of_any_size_are_found_for_as_long_as_the_tests_last() -> None:
+    sizes = random.Random(1)
+    for _ in range(200):
+        count = sizes.choice([1, 4, 7, 50, 250, 500, 600])
+        first, last = free_range(count)
+        assert first % 2 == 0
+        assert last - first == count - 1
+
+
+def test_processes_that_run_at_once_never_share_a_port() -> None:
+    script = (
+        "import json, random, sys\nfrom tests.support.ports import free_range\n"
+        "sizes = random.Random(int(sys.argv[1]))\n"
+        "ranges = [free_range(sizes.choice([2, 50, 600])) for _ in range(30)]\n"
+        "print(json.dumps(ranges), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    pipe = subprocess.PIPE
+    others = [
+        subprocess.Popen([sys.executable, "-c", script, str(n)], stdin=pipe, stdout=pipe, text=True)
+        for n in range(3)
+    ]
+    held: set[int] = set()
+    for other in others:
+        assert other.stdout is not None
+        ranges = json.loads(other.stdout.readline())
+        ports = {port for first, last in ranges for port in range(first, last + 1)}
+        assert len(ranges) == 30
+        assert not held & ports
+        held |= ports
+    for other in others:
+        other.communicate(timeout=30)
+        assert other.returncode == 0
 
 
 def test_packets_survive_their_bytes() -> None:
