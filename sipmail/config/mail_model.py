@@ -72,7 +72,7 @@ class Smtp(Section):
     oauth: OAuth | None = Field(
         default=None, description="a login by token in place of the password"
     )
-    timeout: Duration = Field(default=30.0, gt=0, description="for each answer of the server")
+    timeout: Duration = Field(default=30.0, gt=0, description="for each whole answer of the server")
 
     def model_post_init(self, context: Any, /) -> None:
         if not self.port:

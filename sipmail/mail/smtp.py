@@ -11,6 +11,9 @@ Rules
   421) is temporary and the server's: a corrected configuration frees the queue.
 - The data are sent once: no answer to them means "not known", which is temporary. The same
   message then goes out again under its Message-ID.
+- A server that says what no answer can be, or speaks before it is asked, is out of step with us:
+  none of its words counts, and the connection is replaced like one that was hung up. An acceptance
+  is believed after a 354 only, with nothing said between that and the dot.
 - The certificate is verified against the host that is configured, whenever TLS is.
 """
 
@@ -22,11 +25,12 @@ import logging
 import smtplib
 import socket
 import ssl
+from dataclasses import replace
 
 from sipmail.config.model import OAuth
 from sipmail.config.model import Smtp as Settings
 from sipmail.errors import DeliveryError
-from sipmail.mail.answers import Smtp, SmtpTls
+from sipmail.mail.answers import OutOfStep, Smtp, SmtpTls
 from sipmail.mail.deliver import Envelope, Outcome, one_line, same_for_all
 from sipmail.mail.login import log_in
 from sipmail.mail.mask import Mask
@@ -36,6 +40,11 @@ log = logging.getLogger(__name__)
 
 _AUTHENTICATION = (530, 534, 535, 538)
 _CLOSING = 421
+_TOO_MUCH = 552
+_BAD_SEQUENCE = 503
+_ACCEPTED = range(250, 260)
+_GO_ON = range(350, 360)
+"""By the first two digits: the third is nobody's to rely on (RFC 5321, 4.3.2)."""
 _QUIT_SECONDS = 2.0
 _NOTIFY = ("NOTIFY=FAILURE,DELAY",)
 """Nobody is told of success: the server's 250 is enough."""
@@ -59,7 +68,7 @@ class SmtpDelivery:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._server: smtplib.SMTP | None = None
+        self._server: Smtp | None = None
         self._mask = Mask(settings)
         self._tokens = None if settings.oauth is None else _tokens(settings.oauth)
 
@@ -116,18 +125,22 @@ class SmtpDelivery:
         server = self._connect()
         self._mail(server, envelope)
         outcomes = {}
-        accepted = []
+        accepted: list[str] = []
         for address in envelope.recipients:
             if not address.isascii() and not server.has_extn("smtputf8"):
                 answer = "the server does not take addresses with other than ASCII letters"
                 outcomes[address] = Outcome(False, False, answer)
                 continue
             code, text = server.rcpt(address, _NOTIFY if server.has_extn("dsn") else ())
-            outcomes[address] = self._outcome(code, text)
-            if outcomes[address].ok:
+            self._check(code, text, _ACCEPTED)
+            outcome = self._outcome(code, text)
+            if code == _TOO_MUCH and accepted:
+                # To those who came first there is room: so it is about how many they are, which
+                # some say with this code (RFC 5321, 4.5.3.1.10). The rest gets a turn of its own.
+                outcome = replace(outcome, temporary=True)
+            outcomes[address] = outcome
+            if outcome.ok:
                 accepted.append(address)
-            if code == _CLOSING:
-                raise _Closing(code, text)
         if not accepted:
             self._reset()
             return outcomes
@@ -135,9 +148,7 @@ class SmtpDelivery:
         outcomes.update(dict.fromkeys(accepted, final))
         return outcomes
 
-    def _mail(self, server: smtplib.SMTP, envelope: Envelope) -> None:
-        if server.sock is not None:
-            server.sock.settimeout(self._settings.timeout)
+    def _mail(self, server: Smtp, envelope: Envelope) -> None:
         if not envelope.sender.isascii() and not server.has_extn("smtputf8"):
             answer = "the server does not take a sender with other than ASCII letters"
             raise _Refused(Outcome(False, True, answer, server=True))
@@ -155,51 +166,90 @@ class SmtpDelivery:
             server.command_encoding = "utf-8"
             options.append("SMTPUTF8")
         code, text = server.mail(envelope.sender, options)
-        if code == _CLOSING:
-            raise _Closing(code, text)
-        if code != 250:
+        self._check(code, text, _ACCEPTED)
+        if code not in _ACCEPTED:
             outcome = self._outcome(code, text)
-            if code in _AUTHENTICATION:
+            if code in (_BAD_SEQUENCE, *_AUTHENTICATION):
                 outcome = Outcome(False, True, outcome.answer, server=True)
             raise _Refused(outcome)
 
-    def _data(self, server: smtplib.SMTP, data: bytes) -> Outcome:
+    def _data(self, server: Smtp, data: bytes) -> Outcome:
         code, text = server.docmd("DATA")
-        if code == _CLOSING:
-            raise _Closing(code, text)
-        if code != 354:
-            self._reset()
+        self._check(code, text, _GO_ON)
+        if code not in _GO_ON:
+            if not self._reset():
+                raise OutOfStep("the answer to DATA belonged to another command")
             return self._outcome(code, text)
+        stuffed = _stuffed(data)
         try:
-            self._send_data(server, data)
+            refusal = self._send_data(server, stuffed)
+            if refusal is not None:
+                self._drop()
+                return refusal
+            # From here on the server may have taken it: never silently again.
+            server.send(b".\r\n" if stuffed.endswith(b"\r\n") else b"\r\n.\r\n")
             code, text = server.getreply()
+        except OutOfStep:
+            raise
         except (smtplib.SMTPServerDisconnected, OSError) as error:
-            # Never silently again: the server may have taken it.
             self._drop()
             return Outcome(
                 False, True, f"no answer to the message: {self._describe(error)}", server=True
             )
-        if code == _CLOSING:
+        outcome = self._outcome(code, text)
+        if not outcome.ok and not _is_refusal(code):
+            outcome = Outcome(False, True, f"no answer to the message: {outcome.answer}", True)
+        if outcome.server:
             self._drop()
-        elif code != 250:
-            self._reset()
-        return self._outcome(code, text)
+        else:
+            self._be_patient(server, 1)
+            if not outcome.ok:
+                self._reset()
+        return outcome
 
-    def _send_data(self, server: smtplib.SMTP, data: bytes) -> None:
+    def _send_data(self, server: Smtp, stuffed: bytes) -> Outcome | None:
+        """All but the dot at the end; returns what the server said before that, if it did. Raises
+        OutOfStep where that was no refusal."""
         # `SMTP.data` looks for dots with a regular expression, which takes longer than all the
         # rest; and it sends in one call, whose timeout is that of the whole message.
-        stuffed = _stuffed(data)
-        end = b".\r\n" if stuffed.endswith(b"\r\n") else b"\r\n.\r\n"
         view = memoryview(stuffed)
+        trouble: OSError | None = None
+        if server.sock is None:
+            raise smtplib.SMTPServerDisconnected("Connection unexpectedly closed")
         for start in range(0, len(view), _CHUNK):
-            server.send(view[start : start + _CHUNK])
+            try:
+                server.sock.sendall(view[start : start + _CHUNK])
+            except OSError as error:
+                trouble = error
+            if trouble is not None or server.unasked() is not None:
+                break
+        if said := server.unasked():
+            # Some refuse what gets too long for them, and hang up.
+            code, text = server.getreply()
+            if not _is_refusal(code):
+                raise OutOfStep(f"the server spoke out of turn: {one_line(said)}")
+            return self._outcome(code, text)
+        if trouble is not None:
+            raise trouble
+        server.listen()
+        self._be_patient(server, _LAST_ANSWER)
+        return None
+
+    def _be_patient(self, server: Smtp, times: int) -> None:
+        """Waits from now on so many times longer than usual for an answer."""
         if server.sock is not None:
-            server.sock.settimeout(self._settings.timeout * _LAST_ANSWER)
-        server.send(end)
+            server.sock.settimeout(self._settings.timeout * times)
+
+    def _check(self, code: int, text: bytes, wanted: range) -> None:
+        """Raises _Closing for 421, OutOfStep for what is neither `wanted` nor a refusal."""
+        if code == _CLOSING:
+            raise _Closing(code, text)
+        if code not in wanted and not _is_refusal(code):
+            raise OutOfStep(f"the server is out of step: {self._answer(code, text)}")
 
     # The connection
 
-    def _connect(self) -> smtplib.SMTP:
+    def _connect(self) -> Smtp:
         if self._server is not None:
             return self._server
         settings = self._settings
@@ -219,7 +269,7 @@ class SmtpDelivery:
         self._server = server
         return server
 
-    def _greet(self, server: smtplib.SMTP) -> None:
+    def _greet(self, server: Smtp) -> None:
         settings = self._settings
         # smtplib verifies the certificate against `_host`, which only its constructor sets, but
         # the constructor hides the greeting of a server that refuses.
@@ -257,17 +307,18 @@ class SmtpDelivery:
             if last or code == _CLOSING:
                 raise smtplib.SMTPAuthenticationError(code, text)
 
-    def _reset(self) -> None:
-        # RSET keeps the connection for the next message; a server that does not even take that
-        # is left.
+    def _reset(self) -> bool:
+        """RSET keeps the connection for the next message; a server that does not even take that
+        is left. False where its answer shows that the one before was to something else."""
         if self._server is None:
-            return
+            return True
         try:
             code, _ = self._server.rset()
         except (OSError, smtplib.SMTPException):
             code = 0
         if code != 250:
             self._drop()
+        return code not in _GO_ON and code != _BAD_SEQUENCE
 
     def _drop(self) -> None:
         server, self._server = self._server, None
@@ -278,7 +329,7 @@ class SmtpDelivery:
 
     def _outcome(self, code: int, text: bytes) -> Outcome:
         answer = self._answer(code, text)
-        if code in (250, 251, 252):
+        if code in _ACCEPTED:
             return Outcome(True, False, answer)
         return Outcome(False, not 500 <= code < 600, answer, server=code == _CLOSING)
 
@@ -308,6 +359,10 @@ class SmtpDelivery:
 
 class _Closing(smtplib.SMTPResponseException):
     """421: the server ends the connection, before it has taken the message."""
+
+
+def _is_refusal(code: int) -> bool:
+    return 400 <= code < 600
 
 
 @functools.cache
