@@ -6,6 +6,9 @@
 
 A message is settled when nobody waits: then it goes to `done/`, or to `failed/` where anybody
 failed.
+
+How long it has waited is told by no single look at the clock, which may have been set, or the
+machine off: of the time since the attempt before counts what was planned, at most.
 """
 
 from __future__ import annotations
@@ -84,6 +87,11 @@ def since(message: Message) -> datetime:
     return message.ended or message.received
 
 
+def last_heard(message: Message) -> datetime | None:
+    """When the server last said something about a recipient, None where it never did."""
+    return max(filter(None, (one.at for one in message.delivery.recipients.values())), default=None)
+
+
 def worries(message: Message) -> tuple[str, ...]:
     """What the administrator is to hear about `message` and has not: a key for each."""
     delivery = message.delivery
@@ -110,6 +118,18 @@ def wrong_template(worry: str) -> str | None:
     return worry.removeprefix(_TEMPLATE) if worry.startswith(_TEMPLATE) else None
 
 
+def _began(delivery: Delivery, now: datetime) -> datetime:
+    """When the message was first tried, by a clock that shows `now`: later by what passed beyond
+    what was planned, and by as much earlier as the clock went back."""
+    if delivery.first_attempt is None:
+        return now
+    if delivery.next_attempt is None:
+        return delivery.first_attempt
+    planned = timedelta(seconds=schedule.delay_after(delivery.attempts))
+    passed = now - (delivery.next_attempt - planned)
+    return delivery.first_attempt + passed - min(max(passed, timedelta()), planned)
+
+
 def _status(outcome: Outcome) -> RecipientStatus:
     if outcome.ok:
         return RecipientStatus.DELIVERED
@@ -118,7 +138,7 @@ def _status(outcome: Outcome) -> RecipientStatus:
 
 def _count(delivery: Delivery, now: datetime) -> Delivery:
     attempts = delivery.attempts + 1
-    first = delivery.first_attempt or now
+    first = _began(delivery, now)
     if not schedule.is_over(first.timestamp(), now.timestamp()):
         again = now + timedelta(seconds=schedule.delay_after(attempts))
         return replace(

@@ -387,8 +387,8 @@ class Dispatch:
         failed = self._spool.list(State.FAILED)
         self._failed = len(failed)
         for message in failed:
-            first = message.delivery.first_attempt
-            if first is not None and now - first.timestamp() < _FAILED_REMEMBERED:
+            last = attempt.last_heard(message)
+            if last is not None and now - last.timestamp() < _FAILED_REMEMBERED:
                 self._worry(message, attempt.worries(message))
 
     def check(self, now: float) -> None:

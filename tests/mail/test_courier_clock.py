@@ -1,4 +1,4 @@
-"""The courier on a machine whose clock is set back."""
+"""The courier and its clock: one that is set back, and what happened before it was started."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pytest
 
 from sipmail.channel import Channel
 from sipmail.mail.courier import Courier
+from sipmail.mail.dispatch import Dispatch
 from sipmail.mail.log_lines import LogLines
-from sipmail.spool.message import Delivery
-from sipmail.spool.spool import Spool
-from tests.mail.conftest import MakeConfig
+from sipmail.spool.message import Delivery, RecipientState, RecipientStatus
+from sipmail.spool.spool import Spool, State
+from tests.mail.conftest import ADMIN, ANNA, MakeConfig
 from tests.spool.conftest import a_message
 
 NOW = 1_800_000_000.0
@@ -48,3 +49,27 @@ def test_what_waits_is_tried_when_the_clock_goes_back(
         dispatch.close()
         for end in (courier._wake_in, courier._wake_out, ours):
             end.close()
+
+
+@pytest.mark.parametrize(("hours", "told"), [(1, True), (30, False)])
+def test_what_was_given_up_just_before_a_crash_is_told_after_it(
+    make_config: MakeConfig, spool: Spool, hours: int, told: bool
+) -> None:
+    """It was tried for five days before: when it began says nothing."""
+    now = datetime.now(UTC)
+    given_up = RecipientState(RecipientStatus.FAILED, "given up", now - timedelta(hours=hours))
+    failed = replace(
+        a_message(ended=now - timedelta(days=5), ending="caller"),
+        delivery=Delivery(
+            attempts=38, first_attempt=now - timedelta(days=5), recipients={ANNA: given_up}
+        ),
+    )
+    spool.begin(failed)
+    spool.finish(failed)
+    spool.move(failed.id, State.QUEUE, State.FAILED)
+    config = make_config(mail={"admin": ADMIN, "maildir": "mail"})
+    dispatch = Dispatch(spool, config, lambda done: None, lambda word: None)
+    dispatch.start()
+    assert (dispatch.worry_deadline is not None) == told
+    dispatch._encoders.shutdown()
+    dispatch.close()

@@ -76,9 +76,41 @@ def test_a_hindrance_of_ours_counts_like_a_refusal() -> None:
     message = attempt.after_hindrance(queued(), "there is no mailbox 'x'", NOON)
     assert message.delivery.next_attempt == NOON + timedelta(minutes=1)
     assert attempt.settled(message) is None
-    message = attempt.after_hindrance(message, "still none", NOON + timedelta(days=5))
+    now = NOON
+    while attempt.settled(message) is None:
+        now = message.delivery.next_attempt or now
+        message = attempt.after_hindrance(message, "still none", now)
     assert attempt.settled(message) is State.FAILED
+    assert timedelta(days=5) <= now - NOON < timedelta(days=5, hours=4)
     assert attempt.worries(message) == (attempt.GIVEN_UP,)
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=6), timedelta(days=-400), timedelta(days=4000)])
+def test_a_clock_that_was_set_gives_nothing_up(jump: timedelta) -> None:
+    """Nor does a machine that was off: five days are those in which it was tried."""
+    message, now, offset, tries = queued(ANNA), NOON, timedelta(), 0
+    while attempt.settled(message) is None:
+        message = attempt.after_attempt(message, {ANNA: LATER}, now + offset)
+        tries += 1
+        now = (message.delivery.next_attempt or now + offset) - offset
+        offset = jump if 3 <= tries < 6 else timedelta()  # set wrongly, and corrected
+    assert timedelta(days=5) <= now - NOON < timedelta(days=5, hours=8)
+    assert tries >= 9 + 29
+
+
+def test_what_is_tried_early_waits_no_longer_for_it() -> None:
+    """A mail server that comes and goes: each time everything that waits is tried."""
+    tried = Delivery(
+        recipients={ANNA: RecipientState()},
+        attempts=9,
+        first_attempt=NOON,
+        next_attempt=NOON + timedelta(hours=4),
+    )
+    message, now = replace(queued(), delivery=tried), NOON
+    while attempt.settled(message) is None:
+        now += timedelta(hours=3)
+        message = attempt.after_attempt(message, {ANNA: LATER}, now)
+    assert now - NOON == timedelta(days=5)
 
 
 def test_retry_makes_it_new_for_those_who_do_not_have_it() -> None:
