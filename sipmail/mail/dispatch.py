@@ -71,6 +71,8 @@ class Dispatch:
         self._wrong_templates: set[tuple[str, str]] = set()
         self._trouble = ""
         self._failed = 0
+        self._partly: set[str] = set()
+        """What waits for some and has failed for others."""
 
     def start(self) -> None:
         """Takes in what the queue holds."""
@@ -111,7 +113,7 @@ class Dispatch:
             queue=len(self._schedule),
             oldest=self._schedule.oldest or 0.0,
             in_hand=self._schedule.in_hand,
-            failed=self._failed,
+            failed=self._failed + len(self._partly),
             trouble=self._trouble,
         )
 
@@ -139,6 +141,8 @@ class Dispatch:
             log.error("not delivered: %s", error)
             return
         again = message.delivery.next_attempt
+        if message.delivery.failed():
+            self._partly.add(message_id)
         self._schedule.add(
             message_id,
             attempt.since(message).timestamp(),
@@ -202,6 +206,7 @@ class Dispatch:
 
     def _forget(self, message_id: str, was: State) -> None:
         self._failed -= was is State.FAILED
+        self._partly.discard(message_id)
         self._unsaved.pop(message_id, None)
         self._worries.forget(message_id)
 
@@ -238,6 +243,7 @@ class Dispatch:
             log.warning("message %s is gone from the queue: %s", message_id, error)
             self._schedule.remove(message_id)
             self._unsaved.pop(message_id, None)
+            self._partly.discard(message_id)
             self._free(message_id)
             return
         if isinstance(result, Prepared):
@@ -311,6 +317,8 @@ class Dispatch:
             self._trouble = ""
             self._schedule.server_works(now)
         self._worry(message, attempt.worries(message))
+        if message.delivery.failed():
+            self._partly.add(message_id)
         if sent.place is None:
             self._wait(message, server_trouble=bool(self._trouble))
         else:
@@ -322,6 +330,7 @@ class Dispatch:
         if isinstance(place, Settled):
             self._schedule.remove(message.id)
             self._unsaved.pop(message.id, None)
+            self._partly.discard(message.id)
             self._failed += place.state is State.FAILED
             self._worry(message, attempt.worries(message))
             if not message.delivery.delivered():  # else the log has said so for each recipient

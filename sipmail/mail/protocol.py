@@ -142,7 +142,8 @@ class Settled:
 @dataclass(frozen=True, slots=True)
 class Status:
     """The queue now: its length, since when its oldest message waits (Unix seconds, 0: none), how
-    many are in hand, how many lie in `failed/`, and the last trouble with the server ("": none)."""
+    many are in hand, how many failed for somebody (in `failed/`, or still waiting for others), and
+    the last trouble with the server ("": none)."""
 
     queue: int = 0
     oldest: float = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -98,6 +99,39 @@ def test_a_final_refusal_fails_one_and_the_administrator_hears_of_it_once(
         assert to_whom(smtp_server) == {**dict.fromkeys(EVERYBODY, 1), ADMIN: 1}
         notice = smtp_server.to(ADMIN)[0].message
         assert f"{JAN}: 550 5.1.1 unknown" in notice.get_content()
+
+    scenario(work())
+
+
+def test_one_who_cannot_have_it_counts_while_another_still_waits(
+    make_config: MakeConfig, spool: Spool, smtp_server: SmtpServer
+) -> None:
+    answers = {ANNA: "250 OK", JAN: "550 5.1.1 unknown", OFFICE: "451 later"}
+    smtp_server.on_recipient = answers.__getitem__
+
+    async def work() -> None:
+        async with running(make_config(smtp_server)) as run:
+
+            async def count(queue: int, failed: int) -> None:
+                wanted = protocol.Status(queue=queue, failed=failed)
+                await until(
+                    lambda: replace(run.courier.status, oldest=0.0, trouble="") == wanted,
+                    str(wanted),
+                )
+
+            message = leave(spool, None)
+            run.courier.notify(message.id)
+            await count(1, 1)
+            await run.kill()
+            run.courier.status = protocol.Status()
+            await run.courier.start()
+            await count(1, 1)
+            answers[OFFICE] = "250 OK"
+            run.courier.reload(run.config)
+            await count(0, 1)
+            answers[JAN] = "250 OK"
+            assert await run.courier.retry(message.id) == 1
+            await count(0, 0)
 
     scenario(work())
 
