@@ -11,6 +11,7 @@ from datetime import datetime
 
 from sipmail.errors import SpoolError
 from sipmail.mail.queue import was_dropped, was_folded
+from sipmail.mail.wording import clock
 from sipmail.spool.layout import State
 from sipmail.spool.message import Kind, Message
 from sipmail.spool.spool import Spool
@@ -32,10 +33,7 @@ class MessageLine:
     @property
     def what(self) -> str:
         """`0:42`, or `missed`."""
-        if self.duration is None:
-            return "missed"
-        seconds = round(self.duration)
-        return f"{seconds // 60}:{seconds % 60:02d}"
+        return "missed" if self.duration is None else clock(self.duration)
 
 
 def latest_messages(spool: Spool) -> tuple[MessageLine, ...]:

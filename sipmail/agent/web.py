@@ -2,11 +2,13 @@
 
 Read-only, no audio, no scripts, nothing from elsewhere. It runs in a thread of its own on the
 standard library's WSGI server, and asks the agent for a snapshot; a slow reader holds up nobody.
+Of too many connections the oldest is ended: calls need the files that they would take.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable
@@ -28,7 +30,10 @@ from sipmail.errors import SipmailError
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
+log = logging.getLogger(__name__)
+
 _TIMEOUT_SECONDS = 10.0
+_CONNECTIONS = 32
 _WAKE_SECONDS = 0.1
 _METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _HEADERS = [
@@ -179,6 +184,31 @@ def ago(when: datetime | None, now: datetime) -> str:
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
     block_on_close = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._connections: dict[int, socket.socket] = {}
+        self._guard = threading.Lock()
+        super().__init__(*args, **kwargs)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serves a connection in a thread of its own."""
+        with self._guard:
+            while len(self._connections) >= _CONNECTIONS:
+                oldest = self._connections.pop(next(iter(self._connections)))
+                with contextlib.suppress(OSError):
+                    oldest.shutdown(socket.SHUT_RDWR)  # its thread closes it
+            self._connections[id(request)] = request
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Ends a connection that was served."""
+        with self._guard:
+            self._connections.pop(id(request), None)
+            super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that is silent or gone is no news; what a page fails at, wsgiref logs."""
+        log.debug("http: a connection of %s failed", client_address, exc_info=True)
 
 
 class _Server6(_Server):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -101,21 +102,17 @@ def _made(spool: Spool, message: Message, mailbox: Mailbox) -> tuple[Message, At
         return _raw(spool, message)
     record = mailbox.record
     fax = FAX in message.notes
+    sounds_like_fax = cache(lambda: is_fax(recording.samples))
     frames = _loud(recording.samples)
     loud = not fax and len(frames) > 0 and len(frames) * _FRAME / RATE >= record.min
     # Where loudness alone makes it a message and no edge and no level is asked for, the speech in
     # it need not be looked for, unless it may be a fax: that is as much as all the rest for a WAV.
     speech = None
-    if (
-        not loud
-        or record.trim
-        or record.normalize
-        or (_is_tone(frames) and is_fax(recording.samples))
-    ):
+    if not loud or record.trim or record.normalize or (_is_tone(frames) and sounds_like_fax()):
         speech = analyse(recording.samples)
     in_doubt = loud or recording.lost_share > _BAD_LINE
     if speech is not None and speech.seconds < record.min:
-        if not fax and is_fax(recording.samples):
+        if not fax and sounds_like_fax():
             fax = True
             message = replace(message, notes=(*message.notes, FAX))
         if fax or not in_doubt:

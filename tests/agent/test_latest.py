@@ -82,7 +82,7 @@ def put(spool: Spool, minute: int, state: State = State.DONE, **facts: Any) -> N
 
 def test_newest_first_and_what_became_of_each(spool: Spool) -> None:
     put(spool, 0)
-    put(spool, 1, State.QUEUE, caller=Caller("201", "Anna"), duration=65.0)
+    put(spool, 1, State.QUEUE, caller=Caller("201", "Anna"), duration=3723.4)
     put(spool, 2, State.FAILED, caller=Caller(withheld=True), kind=Kind.MISSED, duration=None)
     put(spool, 3, notes=(DROPPED,), caller=Caller())
     put(spool, 5, kind=Kind.MISSED, duration=None, delivery=Delivery())
@@ -94,7 +94,7 @@ def test_newest_first_and_what_became_of_each(spool: Spool) -> None:
         ("+48600123456", "missed", "not mailed"),
         ("unknown", "0:42", "dropped"),
         ("withheld", "missed", "given up"),
-        ("Anna", "1:05", "waiting"),
+        ("Anna", "1:02:03", "waiting"),
         ("+48600123456", "0:42", "delivered"),
     ]
 
