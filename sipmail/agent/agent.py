@@ -19,14 +19,13 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sipmail import __version__
 from sipmail.agent import greetings, standing
 from sipmail.agent.adopter import adopter
 from sipmail.agent.identity import load_secret
 from sipmail.agent.keeper import Keeper
-from sipmail.agent.latest import latest_messages
 from sipmail.agent.prompts import prepare_all, sweep
 from sipmail.agent.reception import Reception
 from sipmail.agent.resources import ExhaustionLog, raise_file_limit
@@ -41,7 +40,6 @@ from sipmail.agent.status import CallLine, Snapshot, TrunkLine
 from sipmail.agent.store import Store
 from sipmail.agent.switchboard import Switchboard
 from sipmail.agent.trunks import TrunkWatch
-from sipmail.agent.web import StatusServer
 from sipmail.agent.workers import Workers
 from sipmail.config.loader import load
 from sipmail.config.model import Config
@@ -56,6 +54,9 @@ from sipmail.sip.trunk import Trunk
 from sipmail.spool.control import ControlServer
 from sipmail.spool.message import Message
 from sipmail.spool.spool import Spool
+
+if TYPE_CHECKING:
+    from sipmail.agent.web import StatusServer
 
 log = logging.getLogger(__name__)
 
@@ -160,12 +161,7 @@ class Agent:
         )
         await self._control.start()
         if self.config.http is not None:
-            self._web = StatusServer(
-                self.config.http.host,
-                self.config.http.port,
-                self._snapshot_for_thread(),
-                partial(latest_messages, self.spool),
-            )
+            self._web = self._status_server(self.config.http.host, self.config.http.port)
             self._web.start()
         self._secret = await self.store.run(load_secret, self.spool.root)
         self.driver.perform(self.endpoint.reconfigure(self._sip_trunks(), self.driver.now))
@@ -298,6 +294,14 @@ class Agent:
             least_disk=self.config.limits.free_disk,
             spool_trouble=spool_trouble,
         )
+
+    def _status_server(self, host: str, port: int) -> StatusServer:
+        # Imported here: most agents have none, and start faster without.
+        from sipmail.agent.latest import latest_messages
+        from sipmail.agent.web import StatusServer
+
+        snapshot = self._snapshot_for_thread()
+        return StatusServer(host, port, snapshot, partial(latest_messages, self.spool))
 
     def _snapshot_for_thread(self) -> Callable[[], Snapshot]:
         loop = asyncio.get_running_loop()

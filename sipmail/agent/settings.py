@@ -54,10 +54,16 @@ def listeners(config: Config) -> tuple[list[Listener], list[ServerCertificate]]:
 
 
 def trust(config: Config) -> dict[str, ssl.SSLContext]:
-    """How each trunk's certificate is checked. Raises SipmailError where `ca_file` is unusable."""
-    strict = client_context(config.sip.ca_file)
+    """How the certificates of those trunks are checked for which the system's CAs don't decide.
+
+    Raises SipmailError where `ca_file` is unusable.
+    """
     lax = client_context(verify=False)
-    return {name: strict if trunk.verify else lax for name, trunk in config.sip.trunks.items()}
+    contexts = {name: lax for name, trunk in config.sip.trunks.items() if not trunk.verify}
+    if config.sip.ca_file is not None:
+        strict = client_context(config.sip.ca_file)
+        contexts |= {name: strict for name, trunk in config.sip.trunks.items() if trunk.verify}
+    return contexts
 
 
 def needing_restart(old: Config, new: Config) -> list[str]:

@@ -223,7 +223,7 @@ class Mailbox(Section):
         json_schema_extra=without_default,
     )
     greeting: Annotated[Greeting, BeforeValidator(_greeting)] = Field(
-        default=Greeting(),
+        default=Greeting.model_construct(),
         description="a file, or a file for each case",
         json_schema_extra=file_or_section,
     )
@@ -249,7 +249,9 @@ class Mailbox(Section):
         "at the call's trunk, or a SIP URI; where that fails, the caller goes on",
         examples=['"100"', "sip:desk@pbx.example.com"],
     )
-    record: Record = Field(default=Record(), description="how a message is recorded")
+    record: Record = Field(
+        default=Record.model_construct(), description="how a message is recorded"
+    )
     urgent: bool = Field(default=False, description="every message of this mailbox is urgent")
     attachment: AudioFormat = Field(default="mp3", description="the format of the recording")
     after: After = Field(default="thanks", description="what follows the message")

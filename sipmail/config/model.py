@@ -164,7 +164,9 @@ class Sip(Section):
 
     listen: tuple[
         Annotated[Listen, BeforeValidator(_listen), WithJsonSchema(_LISTEN_SCHEMA)], ...
-    ] = Field(default=(Listen(),), min_length=1, description="addresses to take SIP at")
+    ] = Field(
+        default=(Listen.model_construct(),), min_length=1, description="addresses to take SIP at"
+    )
     certificate: File | None = Field(
         default=None, description="PEM certificate chain for tls:// listeners"
     )
@@ -271,14 +273,14 @@ class Config(Section):
         default_factory=local_timezone, description="of times in e-mails and opening hours"
     )
     sip: Sip
-    rtp: Rtp = Rtp()
+    rtp: Rtp = Rtp.model_construct()
     mail: Mail
     spool: Folder = Field(default=Path("/var/lib/sipmail"), description="folder for the messages")
     keep: Duration = Field(default=7 * 86400.0, description="how long delivered messages are kept")
     http: HttpAddress | None = Field(
         default=None, description="health, metrics and status; absent: none"
     )
-    limits: Limits = Limits()
+    limits: Limits = Limits.model_construct()
     shutdown_grace: Duration = Field(
         default=30.0, description="for calls in progress after SIGTERM"
     )
@@ -286,7 +288,7 @@ class Config(Section):
         default=ROUTING, min_length=1, description="where the mailbox is looked for, in this order"
     )
     contacts: Annotated[Contacts, BeforeValidator(_contacts)] = Field(
-        default=Contacts(),
+        default=Contacts.model_construct(),
         description="names of callers: by number, or CSV files",
         json_schema_extra=_several_forms,
     )
@@ -300,7 +302,8 @@ class Config(Section):
         default={}, description="people and their e-mail addresses, by name"
     )
     defaults: Mailbox = Field(
-        default=Mailbox(), description="any key of a mailbox, for those that don't set it"
+        default=Mailbox.model_construct(),
+        description="any key of a mailbox, for those that don't set it",
     )
     mailboxes: dict[str, Mailbox] = Field(min_length=1, description="mailboxes, by name")
 

@@ -21,5 +21,9 @@ class Section(BaseModel):
     """A mapping of the file: no unknown keys, no changes afterwards."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, arbitrary_types_allowed=True
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        arbitrary_types_allowed=True,
+        defer_build=True,  # the whole is built once, when a file is read, not each part by itself
     )

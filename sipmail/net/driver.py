@@ -21,7 +21,7 @@ from sipmail.errors import ProtocolError, SipmailError
 from sipmail.net.address import LocalAddresses, is_ipv6, is_numeric
 from sipmail.net.resolver import Resolver
 from sipmail.net.stream import Streams
-from sipmail.net.tls import TlsPeer, client_context
+from sipmail.net.tls import TlsPeer
 from sipmail.net.trace import Trace
 from sipmail.net.udp import UdpSocket
 from sipmail.sip.actions import Action, Hop, Registered, RegistrationFailed, Resolve, Send, Way
@@ -72,7 +72,8 @@ class Driver:
         client_tls: ssl.SSLContext | None = None,
         resolver: Resolver | None = None,
     ) -> None:
-        """`client_tls` checks the servers that we connect to, where `trust` says nothing else."""
+        """`client_tls` checks the servers that we connect to, where `trust` says nothing else; by
+        default those that the system trusts are right."""
         self.endpoint = endpoint
         self.trace = Trace(endpoint.trunks_at)
         self._addresses = addresses
@@ -80,7 +81,7 @@ class Driver:
         self._loop = asyncio.get_running_loop()
         self._resolver = resolver or Resolver()
         self._udp: list[UdpSocket] = []
-        self._client_tls = client_tls or client_context()
+        self._client_tls = client_tls
         self._trust: dict[str, ssl.SSLContext] = {}
         self._streams = Streams(
             self._stream_message,

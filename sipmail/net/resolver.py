@@ -28,10 +28,6 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from itertools import accumulate
 from typing import Any, TypeVar
 
-import dns.asyncresolver
-import dns.exception
-import dns.resolver
-
 from sipmail.net.address import is_ipv6, is_numeric
 from sipmail.sip.actions import Hop
 from sipmail.sip.uri import SipUri
@@ -44,7 +40,6 @@ _WITHOUT_NAPTR = (_DEFAULT, "tcp")
 _DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
 _SRV_SERVICES = {"udp": "_sip._udp.", "tcp": "_sip._tcp.", "tls": "_sips._tcp."}
 _POINTED_AT = {"sip+d2u": "udp", "sip+d2t": "tcp", "sips+d2t": "tls"}
-_LIFETIME = 5.0
 _REMEMBERED = 256
 
 Service = tuple[int, int, str, int]
@@ -95,13 +90,15 @@ async def query_pointers(name: str) -> list[Pointer]:
 
 
 async def _query(name: str, kind: str) -> Iterable[Any]:
-    try:
-        resolver = dns.asyncresolver.Resolver()
-        return await resolver.resolve(name, kind, lifetime=_LIFETIME)
-    except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer, dns.resolver.NoResolverConfiguration):
-        return ()
-    except (dns.exception.DNSException, OSError) as error:
-        raise LookupFailed(str(error)) from error
+    query = await asyncio.to_thread(_load_records)
+    return await query(name, kind)
+
+
+def _load_records() -> Callable[[str, str], Awaitable[Iterable[Any]]]:
+    """dnspython is large, and most PBXs are named by an address or with a port."""
+    from sipmail.net.records import query
+
+    return query
 
 
 async def query_addresses(host: str) -> list[str]:

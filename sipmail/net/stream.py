@@ -21,7 +21,7 @@ import ssl
 from collections.abc import Callable
 
 from sipmail.errors import ProtocolError
-from sipmail.net.tls import TlsPeer, words
+from sipmail.net.tls import TlsPeer, client_context, words
 from sipmail.sip.actions import Hop
 from sipmail.sip.stream import StreamFramer
 
@@ -141,7 +141,9 @@ class Streams:
     """All connections of the agent, and the listening sockets that accept more.
 
     `failed(hop, why)` is told when a connection to `hop` could not be opened or broke;
-    `trusted(host)` says whether a trunk may call from that address.
+    `client_tls` checks the servers for whom nothing else is said: by default the system's CAs do,
+    which are read when the first such connection is opened. `trusted(host)` says whether a trunk
+    may call from that address.
     """
 
     def __init__(
@@ -149,7 +151,7 @@ class Streams:
         received: Received,
         failed: Callable[[Hop, str], None],
         broken: Broken,
-        client_tls: ssl.SSLContext,
+        client_tls: ssl.SSLContext | None = None,
         trusted: Callable[[str], object] = lambda host: True,
     ) -> None:
         self.received = received
@@ -198,16 +200,22 @@ class Streams:
         peer = self._peer(hop) if hop.transport == "tls" else None
         try:
             async with asyncio.timeout(_CONNECT_SECONDS):
+                tls = (peer.context or await self._default_tls()) if peer else None
                 await asyncio.get_running_loop().create_connection(
                     lambda: Connection(self, hop),
                     hop.host,
                     hop.port,
-                    ssl=peer.context if peer else None,
+                    ssl=tls,
                     server_hostname=peer.name if peer else None,
                 )
         except (OSError, TimeoutError) as error:  # ssl.SSLError is an OSError
             self._waiting.pop(hop, None)
             self._failed(hop, words(error))
+
+    async def _default_tls(self) -> ssl.SSLContext:
+        if self._client_tls is None:
+            self._client_tls = await asyncio.to_thread(client_context)
+        return self._client_tls
 
     def _peer(self, hop: Hop) -> TlsPeer:
         exact = self.peers.get((hop.host, hop.port))
