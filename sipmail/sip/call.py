@@ -247,11 +247,14 @@ class Call:
                 response_to(self.invite.request, 487, to_tag=self.dialog.local_tag), now
             )
         why = next((f"{one.text or one}" for one in reasons(request.headers)), "")
-        if not self._told and self._bye is None:
-            if self._transfer is not None and self._transfer.handed_over(request):
-                self._context.tell(Transferred(self.key))
-            self._context.tell(HungUp(self.key, why))
-        self._over("hung up by the peer" if self._bye is None else self._cause)
+        if self._told or self._bye is not None:
+            self._over("hung up by the peer" if self._bye is None else self._cause)
+        elif self._transfer is None:
+            self._left(why, transferred=False)
+        elif self.phase is not Phase.ENDING:
+            self.phase = Phase.ENDING
+            self._stop_session()
+            self._transfer.left(request, lambda done: self._left(why, transferred=done), now)
 
     def acknowledge(self, ack: Request, now: float) -> None:
         """Takes the ACK to a 2xx; a repeated one changes nothing."""
@@ -273,7 +276,7 @@ class Call:
 
     def notified(self, notify: Request, now: float) -> None:
         """Takes a NOTIFY, which is answered already."""
-        if self._transfer is not None and self.phase is Phase.ESTABLISHED:
+        if self._transfer is not None:
             self._transfer.notified(notify, now)
 
     # --- for the requests within the dialog -----------------------------------------------------
@@ -424,10 +427,20 @@ class Call:
     def _bye_finished(self, response: Response | None, now: float) -> None:
         self._over(self._cause if response is not None else "hung up, without an answer")
 
+    def _left(self, why: str, *, transferred: bool) -> None:
+        """The peer has ended the call."""
+        if transferred:
+            self._context.tell(Transferred(self.key))
+        self._context.tell(HungUp(self.key, why))
+        self._over("hung up by the peer")
+
     def _stop(self) -> None:
+        self._stop_session()
+        self._drop_transfer()
+
+    def _stop_session(self) -> None:
         self.timer.stop()
         self.refresh.drop()
-        self._drop_transfer()
         for acceptance in self._acceptances.values():
             acceptance.stop()
         self._acceptances.clear()

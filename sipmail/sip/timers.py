@@ -20,7 +20,8 @@ class Timers:
     nobody wants to be without a mailbox after a PBX came back), `backoff_silent` is the base time
     where the registrar did not answer; `early_refresh` is how long before
     its end a registration is renewed, at most; `transfer` is how long we wait for whoever a call is
-    transferred to.
+    transferred to, `handover` how soon after a REFER a BYE is hardly the caller's, and `last_news`
+    how long after a BYE the result of the transfer may still come.
     """
 
     t1: float = 0.5
@@ -33,6 +34,8 @@ class Timers:
     backoff_max: float = 300.0
     early_refresh: float = 30.0
     transfer: float = 60.0
+    handover: float = 3.0
+    last_news: float = 2.0
 
     @property
     def transaction(self) -> float:

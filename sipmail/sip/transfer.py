@@ -1,21 +1,23 @@
 """Transfer: our REFER, which asks the peer to call somebody else (RFC 3515, RFC 5589 section 6).
 
-    ASKED --2xx--> WAITING --NOTIFY 2xx--> DONE
-      |               |
-      +---------------+--a final status from 300 on, the end of the subscription, no time--> FAILED
+    ASKED --2xx, NOTIFY--> WAITING --NOTIFY 2xx--> DONE
+      |                       |
+      +-----------------------+--a final status from 300 on, no time--> FAILED
 
 Rules:
 - REFER makes a subscription to the event `refer`. Its NOTIFYs carry, as message/sipfrag, the status
   that the referred call has: 1xx says nothing yet, anything else is the result (RFC 3515 2.4.5).
-- A NOTIFY may overtake the answer to the REFER (RFC 6665 section 4.4.1): the result counts.
+- A NOTIFY may overtake the answer to the REFER (RFC 6665 section 4.4.1): it stands for a 2xx.
 - One with the `id` of another REFER is about that one (RFC 3515 section 2.4.6).
-- A subscription that ends without a result has failed: nobody will say more.
+- A subscription that ends with 1xx only says that no more will be said (RFC 3515 section 2.4.5):
+  the transfer goes on. One that ends without a status has failed.
 - After `Timers.transfer` it counts as failed. Should whoever was asked for answer later, it is done
   all the same: they have the caller then.
-- A peer that took the REFER and then says BYE, before any result, has handed the caller over by
-  itself, as PBXs do that follow a REFER without reporting on it. But one that has told of ringing
-  would have told of the answer: there the caller has given up, unless the BYE's Reason says
-  otherwise (RFC 3326).
+- A peer that took the REFER and says BYE before any result has handed the caller over, or the
+  caller has given up. A result decides that which comes within `Timers.last_news`, for the
+  subscription outlives the call (RFC 5057), or the BYE's Reason (RFC 3326). Else it was
+  handed over where the BYE came at once and no telephone rang before, as from systems that follow a
+  REFER and report nothing; later it may have been either, and nobody is to miss a caller.
 - 481 to the REFER says that the call is gone (RFC 3261 section 12.2.1.2).
 """
 
@@ -32,7 +34,7 @@ from sipmail.sip.context import Context
 from sipmail.sip.dialog_request import DialogRequest, Finished
 from sipmail.sip.message import Request, Response
 from sipmail.sip.parameters import EMPTY, Parameters
-from sipmail.sip.reason import completed_elsewhere
+from sipmail.sip.reason import completed_elsewhere, reasons
 from sipmail.sip.uri import SipUri
 
 Pairs = tuple[tuple[str, str], ...]
@@ -42,6 +44,8 @@ Ask = Callable[[str, Pairs, bytes, Finished, float], DialogRequest]
 _STATUS = re.compile(rb"\s*SIP/2\.0[ \t]+([1-6][0-9]{2})(?:[ \t]+([^\r\n]*))?", re.IGNORECASE)
 _ID = re.compile(r";\s*id\s*=\s*([^;\s]+)", re.IGNORECASE)
 _LONGEST_REASON = 100
+_TRANSFERS = ("BLIND_TRANSFER", "ATTENDED_TRANSFER")
+"""What FreeSWITCH writes in the Reason of its BYE."""
 _PORT = 5060
 
 
@@ -74,6 +78,9 @@ class Transfer:
         now: float,
     ) -> None:
         self.state = TransferState.ASKED
+        self._timers = context.timers
+        self._at = context.at
+        self._taken = now
         self._rings = False
         self._done = done
         self._failed = failed
@@ -96,21 +103,31 @@ class Transfer:
         if number is not None and number[1] != str(self._request.number):
             return
         status, reason = _fragment(notify)
+        self._accept(now)
         if 200 <= status < 300:
             self._stop(TransferState.DONE)
             self._done(now)
         elif status >= 300:
             self._fail(status, reason)
-        else:
-            self._rings = self._rings or status > 100
+        elif status == 0:
             if _is_over(notify):
                 self._fail(None, "nobody says what became of it")
+        else:
+            self._rings = self._rings or status > 100
 
-    def handed_over(self, bye: Request) -> bool:
-        """Whether this BYE of the peer says that somebody else has the caller now."""
+    def left(self, bye: Request, decided: Callable[[bool], None], now: float) -> None:
+        """The peer has said BYE: `decided` is called, now or later, with whether somebody else has
+        the caller. What else is told here then counts for that alone."""
         if self.state is not TransferState.WAITING:
-            return False
-        return not self._rings or completed_elsewhere(bye.headers)
+            decided(False)
+        elif _says_handed_over(bye):
+            decided(True)
+        else:
+            likely = not self._rings and now - self._taken <= self._timers.handover
+            self._end.cancel()
+            self._end = self._at(now + self._timers.last_news, lambda _: decided(likely))
+            self._done = lambda _: decided(True)
+            self._failed = lambda *_: decided(False)
 
     def drop(self) -> None:
         """The call is ending."""
@@ -126,7 +143,12 @@ class Transfer:
         elif response.status >= 300:
             self._fail(response.status, response.reason)
         else:
+            self._accept(now)
+
+    def _accept(self, now: float) -> None:
+        if self.state is TransferState.ASKED:
             self.state = TransferState.WAITING
+            self._taken = now
 
     def _out_of_time(self, now: float) -> None:
         self._fail(None, "nobody answered in time")
@@ -163,12 +185,18 @@ def target_of(to: str, registrar: str | None, source: Hop) -> str:
 
 
 def _fragment(notify: Request) -> tuple[int, str]:
-    """The status line in the body, (100, "") where there is none that can be read."""
+    """The status line in the body, (0, "") where there is none that can be read."""
     line = _STATUS.match(notify.body)
     if line is None:
-        return 100, ""
+        return 0, ""
     reason = (line[2] or b"").decode("utf-8", "replace").strip()
     return int(line[1]), "".join(c for c in reason if c.isprintable())[:_LONGEST_REASON]
+
+
+def _says_handed_over(bye: Request) -> bool:
+    return completed_elsewhere(bye.headers) or any(
+        one.text in _TRANSFERS for one in reasons(bye.headers)
+    )
 
 
 def _is_over(notify: Request) -> bool:

@@ -220,33 +220,105 @@ def test_the_caller_hangs_up_before_the_refer_is_answered() -> None:
 
 
 ELSEWHERE = ("Reason", 'SIP;cause=200;text="Call completed elsewhere"')
+FREESWITCH = ("Reason", 'internal;cause=600;text="BLIND_TRANSFER"')
+NORMAL = ("Reason", "Q.850;cause=16")
 
 
 @pytest.mark.parametrize(
-    ("notified", "reason", "handed_over"),
+    ("notified", "seconds", "reason", "handed_over"),
     [
-        ((), (), True),
-        (("100 Trying",), (), True),
-        (("100 Trying", "180 Ringing"), (), False),
-        (("183 Session Progress",), (), False),
-        (("180 Ringing",), (ELSEWHERE,), True),
-        (("180 Ringing",), (("Reason", "Q.850;cause=16"),), False),
-        (("100 Trying", "486 Busy Here"), (), False),
+        # At once, as by systems that follow a REFER without reporting on it.
+        ((), 0.1, (), True),
+        (("100 Trying",), 2.9, (NORMAL,), True),
+        # Later it may have been the caller, whom nobody is to miss.
+        ((), 3.1, (), False),
+        (("100 Trying",), 20.0, (NORMAL,), False),
+        (("100 Trying", "180 Ringing"), 0.1, (), False),
+        (("183 Session Progress",), 5.0, (), False),
+        # The BYE says it.
+        (("180 Ringing",), 5.0, (ELSEWHERE,), True),
+        ((), 20.0, (FREESWITCH,), True),
+        (("100 Trying", "486 Busy Here"), 1.0, (), False),
     ],
 )
 def test_a_bye_that_comes_before_the_result(
-    notified: tuple[str, ...], reason: tuple[tuple[str, str], ...], handed_over: bool
+    notified: tuple[str, ...],
+    seconds: float,
+    reason: tuple[tuple[str, str], ...],
+    handed_over: bool,
 ) -> None:
     scene = Scene()
     phone = established(scene)
     scene.receive(phone.respond(refer(scene), 202))
     for line in notified:
         notify(scene, phone, f"SIP/2.0 {line}\r\n")
+    scene.advance(seconds)
     [answer] = scene.receive(phone.request("BYE", list(reason)))
     assert answer.status == 200
+    scene.advance(2.1)
     told = [one for one in results(scene) if isinstance(one, Transferred)]
     assert told == [Transferred(scene.call)] * handed_over
     assert len(scene.told(HungUp)) == len(scene.told(Ended)) == 1
+    assert scene.advance(120) == []
+    assert scene.settled()
+
+
+@pytest.mark.parametrize(
+    ("status", "handed_over"),
+    [("200 OK", True), ("503 Service Unavailable", False), ("180 Ringing", False)],
+)
+def test_a_result_that_comes_just_after_the_bye(status: str, handed_over: bool) -> None:
+    """RFC 5057: BYE ends the session, not the subscription that the REFER has made."""
+    scene = Scene()
+    phone = established(scene)
+    scene.receive(phone.respond(refer(scene), 202))
+    notify(scene, phone, "SIP/2.0 180 Ringing\r\n")
+    scene.advance(8)
+    [answer] = scene.receive(phone.request("BYE"))
+    assert answer.status == 200
+    assert scene.told(HungUp) == scene.told(Ended) == []
+    [again] = scene.receive(phone.request("BYE"))
+    assert again.status == 200
+    [refused] = scene.receive(phone.request("INFO"))
+    assert refused.status == 481
+    notify(scene, phone, f"SIP/2.0 {status}\r\n", OVER)
+    scene.advance(2.1)
+    assert results(scene) == [Transferred(scene.call)] * handed_over
+    assert len(scene.told(HungUp)) == len(scene.told(Ended)) == 1
+    assert scene.advance(120) == []
+    assert scene.settled()
+
+
+@pytest.mark.parametrize("line", ["100 Trying", "180 Ringing"])
+def test_a_subscription_that_ends_with_a_telephone_ringing_is_no_failure(line: str) -> None:
+    """RFC 3515 section 2.4.5: a single NOTIFY with 100 is all that some say."""
+    scene = Scene()
+    phone = established(scene)
+    scene.receive(phone.respond(refer(scene), 202))
+    notify(scene, phone, f"SIP/2.0 {line}\r\n", OVER)
+    scene.advance(59)
+    assert results(scene) == []
+    scene.receive(phone.request("BYE", [ELSEWHERE]))
+    assert results(scene) == [Transferred(scene.call)]
+
+
+def test_nor_does_it_last_for_ever() -> None:
+    scene = Scene()
+    phone = established(scene)
+    scene.receive(phone.respond(refer(scene), 202))
+    notify(scene, phone, "SIP/2.0 100 Trying\r\n", OVER)
+    scene.advance(60.1)
+    assert results(scene) == [TransferFailed(scene.call, None, "nobody answered in time")]
+
+
+def test_a_notify_says_that_the_refer_was_taken() -> None:
+    scene = Scene()
+    phone = established(scene)
+    refer(scene)
+    notify(scene, phone, "SIP/2.0 100 Trying\r\n")
+    scene.receive(phone.request("BYE"))
+    scene.advance(2.1)
+    assert results(scene) == [Transferred(scene.call)]
     assert scene.advance(120) == []
     assert scene.settled()
 
