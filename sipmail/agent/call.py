@@ -76,6 +76,9 @@ class LiveCall:
         self._gone: HungUp | None = None
         self._signalling_over = False
         self._keys = ""
+        """Pressed since the prompts began, or since the ones before had ended."""
+        self._cutting = ""
+        self._cut = ""
         self._token = 0
         self._played = 0
         self._recording_ended = ""
@@ -127,24 +130,32 @@ class LiveCall:
             await self._until(lambda known=known: len(self._keys) > known, _BETWEEN_KEYS_SECONDS)  # type: ignore[misc]
             if len(self._keys) == known:
                 break
-        return self._keys.partition("#")[0]
+        keys, self._keys = self._keys, ""
+        return keys.partition("#")[0]
 
     async def keep(self) -> None:
         """What is recorded is the mailbox's greeting from now on. Raises SpoolError."""
         await self._line.store.keep(self.message)
 
     async def play(self, *prompts: str, keys: str = "") -> str:
-        """Plays prompts without a gap; returns the key of `keys` that ended them, or ""."""
+        """Plays prompts without a gap; returns the key of `keys` that ended them, or "".
+
+        A key that was pressed since the prompts before had ended counts for these.
+        """
         self._still_here()
-        self._keys = ""
+        if self._cut:
+            self._keys = ""
+        self._cutting = keys
+        self._cut = next((key for key in self._keys if key in keys), "")
         self._token += 1
         token = self._token
+        if self._cut:
+            return self._cut
         self._line.worker.play(self.key, prompts, token)
-        await self._until(lambda: self._played >= token or self._pressed(keys) != "")
-        key = self._pressed(keys)
-        if key and self._played < token:
+        await self._until(lambda: self._played >= token or self._cut != "")
+        if self._played < token:
             self._line.worker.stop_call(self.key)
-        return key
+        return self._cut
 
     async def enter(self, mailbox: str, *, urgent: bool) -> None:
         """The call is for another mailbox from now on; on disk when it returns."""
@@ -186,7 +197,7 @@ class LiveCall:
                     self._line.worker.play(self.key, (warning,), self._token)
             await self._until(lambda: self._recording_ended != "")
         finally:
-            self._finish_keys = ""
+            self._finish_keys = self._keys = ""
         await self._settle_recordings()
         return Ending(self._recording_ended)
 
@@ -243,10 +254,14 @@ class LiveCall:
 
     def note_played(self, token: int) -> None:
         self._played = token
+        if not self._cut:
+            self._keys = ""
         self._wake_up()
 
     def note_digit(self, digit: str) -> None:
         self._keys += digit
+        if not self._cut and self._played < self._token and digit in self._cutting:
+            self._cut = digit
         self._wake_up()
 
     def note_info_digit(self, digit: str) -> None:
@@ -371,9 +386,6 @@ class LiveCall:
 
     def _perform(self, actions: list[Action]) -> None:
         self._line.driver.perform(actions)
-
-    def _pressed(self, keys: str) -> str:
-        return next((key for key in self._keys if key in keys), "")
 
     def _still_here(self) -> None:
         if self._gone is not None:

@@ -17,10 +17,12 @@ _MOST_PACKETS = 512
 class Prelude:
     """The packets since `began`, the tick at which the prompt was over; the oldest go first."""
 
-    __slots__ = ("_batches", "_count", "began")
+    __slots__ = ("_batches", "_count", "began", "pressed")
 
     def __init__(self, tick: int) -> None:
         self.began = tick
+        self.pressed = ""
+        """The keys among them."""
         self._batches: deque[tuple[int, Sequence[bytes]]] = deque()
         self._count = 0
 

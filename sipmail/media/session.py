@@ -148,7 +148,8 @@ class Session:
         """Begins a recording; raises OSError.
 
         Its first packet is the first after the prompt that has just been played, or else the next
-        that comes: what came before is drained and dropped, except for the digits in it.
+        that comes: what came before is drained and dropped, except for the digits in it. A finish
+        key after the prompt ends it at once.
         """
         wheel = self._studio.wheel
         self._drain(wheel.tick)
@@ -166,8 +167,12 @@ class Session:
             host=host,
             port=port,
         )
-        for tick, packets in prelude or ():
-            self.receiver.record(recorder, packets, tick)
+        if prelude is not None:
+            for tick, packets in prelude:
+                self.receiver.record(recorder, packets, tick)
+            if set(prelude.pressed) & set(finish_keys):
+                self._finish("key")
+                return
         wheel.schedule(self, min(self._period(), recorder.remaining(wheel.tick)))
 
     def finish(self) -> None:
@@ -258,6 +263,8 @@ class Session:
             self._studio.emit(FirstPacket(self.call))
         for digit in pressed:
             self._studio.emit(Digit(self.call, digit))
+            if self._prelude is not None:
+                self._prelude.pressed += digit
             if self._recorder is not None and digit in self._recorder.finish_keys:
                 self._finish("key")
 

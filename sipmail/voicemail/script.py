@@ -49,7 +49,7 @@ class _Visit:
         plan = self._plan
         await self._greet()
         if not plan.announcement:
-            await self._record()
+            await self._take_message()
             if plan.menu is not None:
                 await self._ask_who_said_nothing(plan.menu)
                 await self._offer(plan.menu)
@@ -76,12 +76,21 @@ class _Visit:
             prompts = [desk.invalid, desk.prompt, *desk.offer, desk.pause]
 
     async def _greet(self) -> None:
+        """Greeting and beep in one piece: what the caller says after it is recorded, however late
+        the recording begins."""
         plan = self._plan
         keys = plan.skip_keys if plan.operator is None else plan.skip_keys + OPERATOR_KEY
         offer = () if self._nobody_there else plan.offer
-        key = await self._call.play(plan.quiet, plan.greeting, *offer, keys=keys)
+        beep = () if plan.announcement else self._beep
+        key = await self._call.play(plan.quiet, plan.greeting, *offer, *beep, keys=keys)
         if key == OPERATOR_KEY and plan.operator is not None:
-            await self._call.play(await self._transfer(plan.operator))
+            await self._call.play(await self._transfer(plan.operator), *beep)
+        elif key and beep:
+            await self._call.play(*beep)
+
+    @property
+    def _beep(self) -> tuple[str, ...]:
+        return () if self._plan.beep is None else (self._plan.beep,)
 
     async def _transfer(self, operator: Operator) -> str:
         """Returns where nobody could be had, with the prompt that says so: the call then goes on
@@ -91,11 +100,12 @@ class _Visit:
         self._nobody_there = True
         return operator.unavailable
 
-    async def _record(self, *before: str) -> None:
+    async def _record_again(self, prompt: str) -> None:
+        await self._call.play(prompt, *self._beep)
+        await self._take_message()
+
+    async def _take_message(self) -> None:
         plan = self._plan
-        prompts = [*before, *([plan.beep] if plan.beep is not None else [])]
-        if prompts:
-            await self._call.play(*prompts)
         self.ending = None
         self.ending = await self._call.record(plan.record, plan.warning)
         if self.ending is Ending.MAX and plan.time_up is not None:
@@ -107,7 +117,7 @@ class _Visit:
             review = await self._call.review()
             if review.speech >= self._plan.record.min:
                 return
-            await self._record(menu.too_short if review.sound else menu.not_heard)
+            await self._record_again(menu.too_short if review.sound else menu.not_heard)
 
     async def _offer(self, menu: Menu) -> None:
         """Listen, record again, mark as urgent, keep: until the caller has had enough."""
@@ -122,7 +132,7 @@ class _Visit:
             if key == _LISTEN:
                 said = ((await self._call.review()).prompt, menu.short_pause)
             elif key == _AGAIN:
-                await self._record(menu.again)
+                await self._record_again(menu.again)
             elif key == _URGENT:
                 await self._call.mark_urgent()
                 said = (menu.urgent,)

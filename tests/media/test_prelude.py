@@ -108,6 +108,21 @@ def test_its_silence_and_its_length_count(call: Call, tmp_path: Path) -> None:
     assert call.now > over
 
 
+def test_a_finish_key_before_the_recording_has_begun_ends_it(call: Call, tmp_path: Path) -> None:
+    call.connect()
+    call.talk(0.2)
+    played(call, tmp_path)
+    sent = call.talk(0.5)
+    call.phone.say(1, KEY, 101)
+    call.pass_(0.6)
+    path = call.record(keys="#")
+    assert RecordingEnded("call", "key") in call.events
+    assert recorded(path)[: len(sent)] == sent
+    call.record(keys="#")
+    call.talk(1.0)
+    assert call.events.count(RecordingEnded("call", "key")) == 1
+
+
 def test_a_key_at_the_end_of_a_prompt_is_told_before_it_is_over(call: Call, tmp_path: Path) -> None:
     call.connect()
     call.talk(0.2)

@@ -29,8 +29,7 @@ PLAN = Plan(
 )
 USUAL = [
     "answer",
-    "play silence:0.3 hello (#)",
-    "play beep",
+    "play silence:0.3 hello beep (#)",
     "record",
     "play thanks",
     "hang up",
@@ -122,7 +121,14 @@ def test_rings_first_where_phones_ring_in_parallel() -> None:
 def test_without_beep_and_thanks() -> None:
     call = FakeCall()
     run(leave_message(call, replace(PLAN, beep=None, thanks=None)))
-    assert call.steps == [USUAL[0], USUAL[1], "record", "hang up"]
+    assert call.steps == ["answer", "play silence:0.3 hello (#)", "record", "hang up"]
+
+
+@pytest.mark.parametrize(("beep", "steps"), [("beep", ["play beep"]), (None, [])])
+def test_who_cuts_the_greeting_short_hears_the_beep(beep: str | None, steps: list[str]) -> None:
+    call = FakeCall(keys="#")
+    run(leave_message(call, replace(PLAN, beep=beep)))
+    assert call.steps[2:] == [*steps, "record", "play thanks", "hang up"]
 
 
 @pytest.mark.parametrize("ending", [Ending.KEY, Ending.SILENCE, Ending.MAX])
@@ -130,14 +136,14 @@ def test_the_ending_is_that_of_the_recording(ending: Ending) -> None:
     assert run(leave_message(FakeCall(ending), PLAN)) is ending
 
 
-@pytest.mark.parametrize("step", range(4))
+@pytest.mark.parametrize("step", range(3))
 def test_a_caller_who_goes_before_the_end_of_the_recording(step: int) -> None:
     call = FakeCall(gone=step)
     assert run(leave_message(call, PLAN)) is Ending.CALLER
     assert call.steps == USUAL[:step]
 
 
-@pytest.mark.parametrize("step", [4, 5])
+@pytest.mark.parametrize("step", [3, 4])
 def test_a_caller_who_does_not_wait_for_the_thanks(step: int) -> None:
     call = FakeCall(Ending.SILENCE, gone=step)
     assert run(leave_message(call, PLAN)) is Ending.SILENCE
@@ -192,7 +198,7 @@ def test_every_prompt_of_a_plan_was_announced() -> None:
 
 MENU = Menu("menu", "again", "urgent", "invalid", "too_short", "not_heard", pause="-")
 OFFER = "play menu -"
-BEFORE = ["answer", "play silence:0.3 hello (#)", "play beep", "record"]
+BEFORE = USUAL[:3]
 AFTER = ["play thanks", "hang up"]
 
 
@@ -220,12 +226,12 @@ def test_the_menu(keys: str, steps: list[str]) -> None:
 
 
 def test_hanging_up_in_the_menu_keeps_what_ended_the_message() -> None:
-    call = with_menu("1", gone=5)
+    call = with_menu("1", gone=4)
     assert run(leave_message(call, replace(PLAN, menu=MENU))) is Ending.KEY
 
 
 def test_hanging_up_while_recording_again_ends_that_recording() -> None:
-    call = with_menu("2", gone=6)
+    call = with_menu("2", gone=5)
     assert run(leave_message(call, replace(PLAN, menu=MENU))) is Ending.CALLER
     assert call.steps[-1] == "play again beep"
 
@@ -249,13 +255,13 @@ def test_who_says_nothing_is_not_asked_for_ever() -> None:
 def test_an_announcement_is_all_there_is() -> None:
     call = FakeCall()
     assert run(leave_message(call, replace(PLAN, announcement=True))) is Ending.CALLER
-    assert call.steps == [*USUAL[:2], "hang up"]
+    assert call.steps == ["answer", "play silence:0.3 hello (#)", "hang up"]
 
 
 def test_the_end_of_the_recording_time_is_announced() -> None:
     call = FakeCall(Ending.MAX)
     run(leave_message(call, replace(PLAN, time_up="time_up", warning="too_long")))
-    assert call.steps == [*USUAL[:3], "record (too_long)", "play time_up", *USUAL[4:]]
+    assert call.steps == [*USUAL[:2], "record (too_long)", "play time_up", *USUAL[3:]]
 
 
 @pytest.mark.parametrize(
@@ -291,7 +297,7 @@ def test_a_choice_at_the_beginning(keys: str, steps: list[str]) -> None:
 # --- the operator ---------------------------------------------------------------------------------
 
 OPERATOR = Operator("100", "connecting", "nobody", "or zero")
-HELLO = "play silence:0.3 hello"
+HELLO = "play silence:0.3 hello beep"
 HANDED = ["play connecting", "transfer 100"]
 
 
@@ -304,14 +310,14 @@ def test_zero_during_the_greeting_hands_the_caller_to_the_operator() -> None:
 def test_where_nobody_can_be_had_the_message_follows() -> None:
     call = FakeCall(keys="0")
     assert run(leave_message(call, replace(PLAN, operator=OPERATOR))) is Ending.KEY
-    assert call.steps == ["answer", HELLO, *HANDED, "play nobody", *USUAL[2:]]
+    assert call.steps == ["answer", HELLO, *HANDED, "play nobody beep", *USUAL[2:]]
 
 
-@pytest.mark.parametrize("key", ["#", " "])
-def test_other_keys_do_what_they_did(key: str) -> None:
+@pytest.mark.parametrize(("key", "steps"), [("#", ["play beep"]), (" ", [])])
+def test_other_keys_do_what_they_did(key: str, steps: list[str]) -> None:
     call = FakeCall(keys=key)
     run(leave_message(call, replace(PLAN, operator=OPERATOR)))
-    assert call.steps == ["answer", HELLO, *USUAL[2:]]
+    assert call.steps == ["answer", HELLO, *steps, *USUAL[2:]]
 
 
 def test_without_an_operator_zero_is_no_key() -> None:
@@ -325,7 +331,7 @@ def test_zero_in_the_menu_keeps_what_ended_the_message() -> None:
     plan = replace(PLAN, operator=OPERATOR, menu=MENU)
     assert run(leave_message(call, plan)) is Ending.SILENCE
     offer = "play menu or zero -"
-    assert call.steps == ["answer", HELLO, *USUAL[2:4], offer, *HANDED]
+    assert call.steps == ["answer", HELLO, "record", offer, *HANDED]
 
 
 def test_the_menu_goes_on_where_nobody_can_be_had() -> None:
@@ -333,7 +339,7 @@ def test_the_menu_goes_on_where_nobody_can_be_had() -> None:
     plan = replace(PLAN, operator=OPERATOR, menu=MENU)
     assert run(leave_message(call, plan)) is Ending.KEY
     offers = ["play menu or zero -", *HANDED, "play nobody menu or zero -"]
-    assert call.steps == ["answer", HELLO, *USUAL[2:4], *offers, *AFTER]
+    assert call.steps == ["answer", HELLO, "record", *offers, *AFTER]
 
 
 def test_zero_instead_of_a_choice() -> None:
@@ -353,7 +359,7 @@ def test_a_choice_may_have_a_zero_of_its_own() -> None:
 def test_an_announcement_has_an_operator_too() -> None:
     call = FakeCall(keys="0")
     run(leave_message(call, replace(PLAN, operator=OPERATOR, announcement=True)))
-    assert call.steps == ["answer", HELLO, *HANDED, "play nobody", "hang up"]
+    assert call.steps == ["answer", "play silence:0.3 hello", *HANDED, "play nobody", "hang up"]
 
 
 @pytest.mark.parametrize(
@@ -374,14 +380,14 @@ def test_a_built_in_greeting_is_followed_by_the_offer(
     call = FakeCall()
     run(leave_message(call, plan))
     said = [step for step in call.steps if "operator_offer" in step]
-    assert said == ["play silence:0.3 default silence:0.5 operator_offer"] * offered
+    assert said == ["play silence:0.3 default silence:0.5 operator_offer beep"] * offered
 
 
 def test_nobody_is_offered_again_who_was_not_there() -> None:
     plan = replace(PLAN, operator=OPERATOR, desk=DESK, offer=("or zero",))
     call = FakeCall(keys=" ")
     run(leave_message(call, plan))
-    assert call.steps[2] == f"{HELLO} or zero"
+    assert call.steps[2] == "play silence:0.3 hello or zero beep"
     call = FakeCall(keys="0")
     run(leave_message(call, plan))
     assert call.steps == ["answer", CHOOSE, *HANDED, "play nobody", HELLO, *USUAL[2:]]
