@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 from sipmail.errors import ProtocolError
@@ -42,9 +42,12 @@ _NUMBER = re.compile(r"[0-9]{1,9}")
 _TAG = re.compile(r";[ \t]*tag[ \t]*=", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
 class _Message:
-    """What requests and responses have in common: the typed headers, each read at most once."""
+    """What requests and responses have in common: the typed headers, each read at most once, and
+    how they are written."""
+
+    headers: Headers
+    body: bytes
 
     @lazy
     def call_id(self) -> str:
@@ -72,7 +75,7 @@ class _Message:
     @lazy
     def vias(self) -> tuple[Via, ...]:
         """All Vias, the topmost first; raises ProtocolError(400), also when there is none."""
-        vias = tuple(Via.parse(value) for value in self._headers.values("Via"))
+        vias = tuple(Via.parse(value) for value in self.headers.values("Via"))
         if not vias:
             raise ProtocolError(400, "Missing Via")
         return vias
@@ -82,7 +85,7 @@ class _Message:
         """The topmost Via; raises ProtocolError(400)."""
         if (vias := self.__dict__.get("vias")) is not None:
             return cast(Via, vias[0])
-        first = self._headers.get("Via")
+        first = self.headers.get("Via")
         if first is None:
             raise ProtocolError(400, "Missing Via")
         values = split_commas(first)
@@ -91,15 +94,26 @@ class _Message:
     @lazy
     def contact(self) -> NameAddr | None:
         """The first Contact, None where there is none; raises ProtocolError(400)."""
-        values = self._headers.values("Contact")
+        values = self.headers.values("Contact")
         return NameAddr.parse(values[0]) if values else None
 
+    def __bytes__(self) -> bytes:
+        """The message for the wire, with the right Content-Length.
+
+        Raises ValueError when a header that was set by us holds a line break.
+        """
+        return self._wire
+
+    @lazy
+    def _wire(self) -> bytes:
+        return _write(self._first_line, self.headers, self.body)
+
     @property
-    def _headers(self) -> Headers:
+    def _first_line(self) -> str:
         raise NotImplementedError
 
     def _one(self, name: str) -> str:
-        lines = self._headers.all(name)
+        lines = self.headers.all(name)
         if len(lines) != 1:
             raise ProtocolError(400, f"{'Several' if lines else 'Missing'} {name}")
         return lines[0]
@@ -113,27 +127,15 @@ class Request(_Message):
     uri: str
     headers: Headers
     body: bytes = b""
-    _wire: bytes | None = field(default=None, init=False, repr=False, compare=False)
-
-    @property
-    def _headers(self) -> Headers:
-        return self.headers
 
     @lazy
     def parsed_uri(self) -> SipUri | TelUri | OtherUri:
         """The Request-URI, read; raises ProtocolError(400)."""
         return parse_uri(self.uri)
 
-    def __bytes__(self) -> bytes:
-        """The message for the wire, with the right Content-Length.
-
-        Raises ValueError when a header that was set by us holds a line break.
-        """
-        wire = self._wire
-        if wire is None:
-            wire = _write(f"{self.method} {self.uri} SIP/2.0", self.headers, self.body)
-            object.__setattr__(self, "_wire", wire)
-        return wire
+    @property
+    def _first_line(self) -> str:
+        return f"{self.method} {self.uri} SIP/2.0"
 
 
 @dataclass(frozen=True)
@@ -144,22 +146,10 @@ class Response(_Message):
     reason: str
     headers: Headers
     body: bytes = b""
-    _wire: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
-    def _headers(self) -> Headers:
-        return self.headers
-
-    def __bytes__(self) -> bytes:
-        """The message for the wire, with the right Content-Length.
-
-        Raises ValueError when a header that was set by us holds a line break.
-        """
-        wire = self._wire
-        if wire is None:
-            wire = _write(f"SIP/2.0 {self.status} {self.reason}", self.headers, self.body)
-            object.__setattr__(self, "_wire", wire)
-        return wire
+    def _first_line(self) -> str:
+        return f"SIP/2.0 {self.status} {self.reason}"
 
 
 def _write(start: str, headers: Headers, body: bytes) -> bytes:
