@@ -8,8 +8,8 @@ Rules:
 - One Call-ID and a growing CSeq for all (10.2.4), no REGISTER while another one is unanswered
   (10.2). The name is looked up before every refresh, so that new addresses, ours too, count.
 - 401, 407: answered as often as makes sense (22). 423: again with Min-Expires (10.2.8). 3xx: to the
-  Contact that it names (8.1.3.4). No answer, a broken connection or a 5xx: the next hop of the
-  list (RFC 3263 section 4.3), and after some minutes the better one is tried again with the next
+  Contacts that it names, until one fits (see `redirection`). No answer, a broken connection or a
+  5xx: the next hop of the list (RFC 3263 section 4.3), and after some minutes the better one is tried again with the next
   refresh. Otherwise, or where no hop is left: `backoff`, or Retry-After. A
   registrar that didn't answer but then sends something is tried at once.
 - What the registrar sees us as (received, rport: RFC 3581) becomes our Contact, over TCP and TLS
@@ -26,7 +26,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from sipmail.errors import ProtocolError
 from sipmail.sip.actions import Hop, Registered, RegistrationFailed, Resolve, Unregistered, Way
 from sipmail.sip.alarms import Alarm
 from sipmail.sip.backoff import backoff
@@ -34,6 +33,7 @@ from sipmail.sip.client_transaction import ClientTransaction, Failure
 from sipmail.sip.context import Context
 from sipmail.sip.digest import DigestClient
 from sipmail.sip.message import Response
+from sipmail.sip.redirection import Redirection
 from sipmail.sip.register import (
     Binding,
     granted,
@@ -50,7 +50,6 @@ from sipmail.sip.uri import SipUri
 KEEPALIVE = b"\r\n\r\n"
 
 _CHALLENGES = 5
-_REDIRECTS = 5
 _UNREGISTER_T1 = 16
 _SETTLED_SECONDS = 10.0
 _REST_SECONDS = 300.0
@@ -113,14 +112,17 @@ class Registration:
         self._digest = credentials(trunk, context)
         self._number = 0
         self._expires = trunk.expires
-        self._redirected: str | None = None
-        self._redirects = 0
+        self._redirection = Redirection(
+            self._binding.registrar, proxied=trunk.outbound_proxy is not None
+        )
         self._challenges = 0
         self._answered: set[int] = set()
         self._moved = False
         self._home: frozenset[str] = frozenset()
         self._hops: dict[Hop, Hop] = {}
         """Those of the last look-up, best first, each with our end of the way there."""
+        self._target = self._looked_up = ""
+        """What is to be looked up, and whose hops those are."""
         self._untried: list[Hop] = []
         self._failed: dict[Hop, float] = {}
         self._local: Hop | None = None
@@ -177,9 +179,10 @@ class Registration:
         self._cancel_alarm()
         if ways:
             self._hops = {way.to: way.local for way in ways}
-            if self._redirected is None:
+            self._looked_up = self._target
+            if self._redirection.target is None:
                 self._home = frozenset(hop.host for hop in self._hops)
-        if not self._hops:
+        if not self._hops or self._looked_up != self._target:
             self._fail(None, "the name of the registrar does not resolve", now)
             return
         # The best first, back to it too once it has rested; those that failed lately come last.
@@ -236,8 +239,10 @@ class Registration:
 
     def _resolve(self, now: float) -> None:
         self.phase = RegistrationPhase.RESOLVING
-        target = self._redirected or self.trunk.outbound_proxy or self._binding.registrar
-        self._context.tell(Resolve(self.trunk.name, target))
+        self._target = (
+            self._redirection.target or self.trunk.outbound_proxy or self._binding.registrar
+        )
+        self._context.tell(Resolve(self.trunk.name, self._target))
         self._alarm = self._context.at(now + self._context.timers.transaction, self._unresolved)
 
     def _unresolved(self, now: float) -> None:
@@ -271,7 +276,7 @@ class Registration:
             self._binding,
             wanted,
             number=self._number,
-            uri=self._redirected,
+            uri=self._redirection.target,
             authorize=self._digest,
             user_agent=self._context.user_agent,
         )
@@ -301,7 +306,7 @@ class Registration:
             self._succeed(response, now)
         elif status == 423 and self._takes_longer(response):
             self._register(now)
-        elif status < 400 and self._follows(response):
+        elif status < 400 and self._redirection.follow(response):
             self._resolve(now)
         elif (status == 408 or 500 <= status < 600) and self._untried:
             self._rest(now)
@@ -345,19 +350,6 @@ class Registration:
         self._expires = least
         return True
 
-    def _follows(self, response: Response) -> bool:
-        """Takes a 3xx; whether it names another registrar."""
-        try:
-            contact = response.contact
-            uri = None if contact is None else contact.parsed_uri
-        except ProtocolError:
-            return False
-        if not isinstance(uri, SipUri) or self._redirects == _REDIRECTS:
-            return False
-        self._redirects += 1
-        self._redirected = str(uri)
-        return True
-
     def _succeed(self, response: Response, now: float) -> None:
         if self._digest is not None:
             self._digest.authenticated(response.headers)
@@ -375,7 +367,8 @@ class Registration:
             self._register(now)
             return
         expires = granted(response, self._bound[0], self._expires)
-        self._failures = self._redirects = self._challenges = 0
+        self._redirection.arrived()
+        self._failures = self._challenges = 0
         self._status = None
         self._reason = ""
         self._registered_at = now
@@ -391,11 +384,13 @@ class Registration:
         self._context.tell(Registered(self.trunk.name, expires))
 
     def _fail(self, status: int | None, reason: str, now: float, wait: float | None = None) -> None:
+        if (status or 0) < 600 and self._redirection.turn():
+            self._resolve(now)
+            return
+        self._redirection.forget()
         self._failures += 1
         self._status = status
         self._reason = reason
-        self._redirected = None
-        self._redirects = 0
         self._stop_keepalive()
         if wait is None:
             wait = backoff(

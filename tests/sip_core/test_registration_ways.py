@@ -124,17 +124,91 @@ def test_a_redirection() -> None:
     assert phase(scene) is RegistrationPhase.REGISTERED
 
 
+def redirected(scene: Scene, registrar: Registrar, *contacts: str, status: int = 302) -> str | None:
+    """Where a redirection to these leads: the Request-URI, None where it leads nowhere."""
+    registrar.respond(status, *(("Contact", one) for one in contacts))
+    return registrar.resolve().uri if isinstance(scene.actions[-1], Resolve) else None
+
+
+def test_a_redirection_to_several_is_followed_until_one_fits() -> None:
+    """RFC 3261 section 8.1.3.4: the highest q first; without one it is 1."""
+    scene = Scene(PBX)
+    registrar = Registrar(scene)
+    registrar.start()
+    ways = "<sip:low@c.example.com>;q=0.2, <mailto:x@example.com>, <sip:a.example.com>;q=0.7"
+    assert redirected(scene, registrar, ways, "<sip:200@b.example.com>") == "sip:b.example.com"
+    # One that redirects itself is taken at its word, then the others have their turn.
+    assert redirected(scene, registrar, "<sip:d.example.com>;q=0.1") == "sip:d.example.com"
+    assert redirected(scene, registrar, status=403) == "sip:a.example.com"
+    scene.advance(32.1)  # no answer
+    assert scene.actions[-1] == Resolve("pbx", "sip:c.example.com")
+    assert scene.told(RegistrationFailed) == []
+    scene.note(scene.endpoint.resolved("pbx", [], scene.now))
+    [failed] = scene.told(RegistrationFailed)
+    assert failed.reason == "the name of the registrar does not resolve"
+    scene.advance(60)
+    assert registrar.resolve().uri == "sip:pbx.example.com"
+
+
+def test_a_target_that_fits_stays_and_all_may_come_again() -> None:
+    scene = Scene(PBX)
+    registrar = Registrar(scene)
+    registrar.start()
+    both = "<sip:a.example.com>, <sip:b.example.com>;q=0.5"
+    assert redirected(scene, registrar, both) == "sip:a.example.com"
+    registrar.accept()
+    scene.advance(280)
+    assert registrar.resolve().uri == "sip:a.example.com"
+    assert redirected(scene, registrar, "<sip:b.example.com>") == "sip:b.example.com"
+
+
+def test_a_global_failure_ends_a_redirection() -> None:
+    scene = Scene(PBX)
+    registrar = Registrar(scene)
+    registrar.start()
+    assert redirected(scene, registrar, "<sip:a.example.com>, <sip:b.example.com>") is not None
+    assert redirected(scene, registrar, status=603) is None
+    assert [one.status for one in scene.told(RegistrationFailed)] == [603]
+
+
 def test_redirections_in_a_circle() -> None:
     scene = Scene(PBX)
     registrar = Registrar(scene)
     registrar.start()
-    for _ in range(20):
-        registrar.respond(302, ("Contact", "<sip:pbx.example.com>"))
-        if scene.told(RegistrationFailed):
+    assert redirected(scene, registrar, "<sip:a.example.com>") == "sip:a.example.com"
+    assert redirected(scene, registrar, "<sip:pbx.example.com>, <sip:a.example.com>") is None
+    assert [one.status for one in scene.told(RegistrationFailed)] == [302]
+
+
+def test_redirections_without_end() -> None:
+    scene = Scene(PBX)
+    registrar = Registrar(scene)
+    registrar.start()
+    for number in range(20):
+        if redirected(scene, registrar, f"<sip:{number}.example.com>") is None:
             break
-        registrar.resolve()
     assert scene.told(RegistrationFailed)[0].status == 302
-    assert len(scene.sent) == 6
+    assert len(scene.sent) == 10
+
+
+def test_a_proxy_may_send_us_to_the_registrar_itself() -> None:
+    scene = Scene(replace(PBX, outbound_proxy="sip:proxy.example.com"))
+    registrar = Registrar(scene)
+    registrar.start()
+    assert redirected(scene, registrar, "<sip:pbx.example.com>") == "sip:pbx.example.com"
+    assert scene.told(Resolve)[-1] == Resolve("pbx", "sip:pbx.example.com")
+
+
+@pytest.mark.parametrize("home", ["sips:pbx.example.com", "sip:pbx.example.com;transport=tls"])
+def test_a_redirection_leads_nobody_into_the_clear(home: str) -> None:
+    scene = Scene(replace(PBX, registrar=home))
+    registrar = Registrar(scene, Hop("tls", "198.51.100.20", 5061))
+    registrar.start()
+    assert redirected(scene, registrar, "<sip:a.example.com>, <sip:b.example.com>") is None
+    scene.advance(60)
+    registrar.resolve()
+    ways = "<sip:a.example.com>, <sip:b.example.com;transport=TLS>;q=0.1"
+    assert redirected(scene, registrar, ways) == "sip:b.example.com;transport=TLS"
 
 
 def test_our_address_as_the_registrar_sees_it() -> None:
