@@ -9,9 +9,9 @@ Rules:
   (10.2). The name is looked up before every refresh, so that new addresses, ours too, count.
 - 401, 407: answered as often as makes sense (22). 423: again with Min-Expires (10.2.8). 3xx: to the
   Contacts that it names, until one fits (see `redirection`). No answer, a broken connection or a
-  5xx: the next hop of the list (RFC 3263 section 4.3), and after some minutes the better one is tried again with the next
-  refresh. Otherwise, or where no hop is left: `backoff`, or Retry-After. A
-  registrar that didn't answer but then sends something is tried at once.
+  5xx: the next hop of the list (RFC 3263 section 4.3), and after some minutes the better one is
+  tried again with the next refresh. Otherwise, or where no hop is left: `backoff`, or Retry-After.
+  A registrar that didn't answer but then sends something is tried at once.
 - What the registrar sees us as (received, rport: RFC 3581) becomes our Contact, over TCP and TLS
   where a NAT is between or nothing of ours listens; a Contact that is
   no longer ours is taken back in the same REGISTER.
