@@ -5,6 +5,8 @@ Ours all begin with an INVITE that we answer, so the peer is the one who called.
 Rules:
 - The route set is the Record-Route of the INVITE in its order, for good; the remote target is the
   peer's Contact, which re-INVITE and UPDATE renew (12.1.1, 12.2.1.2, RFC 3311 section 5.1).
+- An INVITE without a Contact, which RFC 2543 allowed (section 6.13) and simple devices still send,
+  has its caller where it came from: the source, or behind proxies what the first Via says.
 - A request of the peer must not go back in CSeq: 500 (12.2.2).
 - Requests of ours go to the remote target with the route set, or, where its first router is a
   strict one (no `lr`), to that router with the remote target as the last route (12.2.1.1).
@@ -25,6 +27,7 @@ from sipmail.sip.actions import Hop
 from sipmail.sip.headers import Headers
 from sipmail.sip.message import Request, Response
 from sipmail.sip.nameaddr import NameAddr
+from sipmail.sip.parameters import EMPTY, Parameters
 from sipmail.sip.uri import SipUri, parse_uri
 
 _DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
@@ -33,7 +36,7 @@ _DEFAULT_PORTS = {"udp": 5060, "tcp": 5060, "tls": 5061}
 class Dialog:
     """One dialog from its INVITE on, early or confirmed.
 
-    Raises ProtocolError(400) when the INVITE has no Contact or Record-Route that requests could be
+    Raises ProtocolError(400) when the INVITE has a Contact or Record-Route that no request could be
     sent to.
     """
 
@@ -43,7 +46,8 @@ class Dialog:
         self.remote_tag = invite.from_.tag or ""
         self.source = source
         self.local = local
-        self.remote_target = _target(invite)
+        contact = invite.contact
+        self.remote_target = _caller(invite, source) if contact is None else _target(contact)
         self.routes = invite.headers.values("Record-Route")
         self.remote_number = invite.cseq.number
         self._local_number = 0
@@ -69,7 +73,7 @@ class Dialog:
 
         Raises ProtocolError(400).
         """
-        return self.remote_target if message.contact is None else _target(message)
+        return self.remote_target if message.contact is None else _target(message.contact)
 
     def request(
         self,
@@ -116,13 +120,33 @@ class Dialog:
         return (hop,)
 
 
-def _target(message: Request | Response) -> str:
-    contact = message.contact
-    if contact is None:
-        raise ProtocolError(400, "Missing Contact")
+def uri_at(user: str | None, source: Hop) -> str:
+    """The URI of a user at the address that something came from."""
+    if source.transport == "udp":
+        port = None if source.port == _DEFAULT_PORTS["udp"] else source.port
+        return str(SipUri("sip", user, source.host, port))
+    # The port of a connection is not one to connect to.
+    params = Parameters((("transport", "tcp"),)) if source.transport == "tcp" else EMPTY
+    scheme = "sips" if source.transport == "tls" else "sip"
+    return str(SipUri(scheme, user, source.host, None, params))
+
+
+def _target(contact: NameAddr) -> str:
     if not isinstance(contact.parsed_uri, SipUri):
         raise ProtocolError(400, "Contact is no SIP URI")
     return contact.uri
+
+
+def _caller(invite: Request, source: Hop) -> str:
+    """Who calls, where the INVITE came from."""
+    uri = invite.from_.parsed_uri
+    user = uri.user if isinstance(uri, SipUri) else None
+    first = invite.vias[-1]
+    if len(invite.vias) > 1:
+        transport = first.transport.lower()
+        port = first.rport or first.port or _DEFAULT_PORTS.get(transport, _DEFAULT_PORTS["udp"])
+        source = Hop(transport, first.received or first.host, port)
+    return uri_at(user, source)
 
 
 def _without_tag(value: str) -> str:

@@ -31,9 +31,9 @@ from enum import Enum
 from sipmail.sip.actions import Hop
 from sipmail.sip.alarms import Alarm
 from sipmail.sip.context import Context
+from sipmail.sip.dialog import uri_at
 from sipmail.sip.dialog_request import DialogRequest, Finished
 from sipmail.sip.message import Request, Response
-from sipmail.sip.parameters import EMPTY, Parameters
 from sipmail.sip.reason import completed_elsewhere, reasons
 from sipmail.sip.uri import SipUri
 
@@ -46,7 +46,6 @@ _ID = re.compile(r";\s*id\s*=\s*([^;\s]+)", re.IGNORECASE)
 _LONGEST_REASON = 100
 _TRANSFERS = ("BLIND_TRANSFER", "ATTENDED_TRANSFER")
 """What FreeSWITCH writes in the Reason of its BYE."""
-_PORT = 5060
 
 
 class TransferState(Enum):
@@ -175,13 +174,7 @@ def target_of(to: str, registrar: str | None, source: Hop) -> str:
     if registrar is not None:
         home = SipUri.parse(registrar)
         return str(replace(home, user=user))
-    if source.transport == "udp":
-        port = None if source.port == _PORT else source.port
-        return str(SipUri("sip", user, source.host, port))
-    # The port of a connection is not one to connect to.
-    params = Parameters((("transport", "tcp"),)) if source.transport == "tcp" else EMPTY
-    scheme = "sips" if source.transport == "tls" else "sip"
-    return str(SipUri(scheme, user, source.host, None, params))
+    return uri_at(user, source)
 
 
 def _fragment(notify: Request) -> tuple[int, str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
+
+import pytest
 
 from sipmail.sip.actions import (
     Ended,
@@ -45,6 +48,32 @@ def test_a_phone_behind_nat_is_reached_where_it_came_from() -> None:
     [bye] = scene.hang_up()
     assert bye.uri == "sip:phone@192.168.1.5:5060"
     assert scene.sent[-1].to == public
+
+
+PROXIES = (
+    "Via: SIP/2.0/UDP 198.51.100.7:5062;branch=z9hG4bKp;rport\r\n"
+    "Via: SIP/2.0/UDP ua.example.com;branch=z9hG4bKq;received=203.0.113.8;rport=1024\r\n"
+)
+
+
+@pytest.mark.parametrize(("vias", "to"), [("", PHONE), (PROXIES, Hop("udp", "203.0.113.8", 1024))])
+def test_a_caller_without_contact_is_where_the_invite_came_from(vias: str, to: Hop) -> None:
+    """As RFC 2543 allowed it (RFC 4475 section 3.4.1), without tag and branch, too."""
+    scene, phone = Scene(), Phone()
+    invite = phone.invite().replace(f"Contact: {phone.contact}\r\n", "")
+    invite = invite.replace(f";tag={phone.tag}", "").replace(f";branch={phone.branch}", "")
+    if vias:
+        invite = re.sub("Via: .*\r\n", vias, invite)
+    scene.receive(invite)
+    ok = phone.learn(scene.answer()[0])
+    assert ok.status == 200
+    scene.receive(phone.ack().replace(f";tag={phone.tag}", ""))
+    [bye] = scene.hang_up()
+    assert bye.uri == f"sip:phone@{to.host}:{to.port}"
+    assert scene.sent[-1].to == to
+    scene.receive(phone.respond(bye, 200), to)
+    assert scene.advance(120) == []
+    assert scene.settled()
 
 
 def test_a_bye_uses_the_connection_and_then_the_contact() -> None:

@@ -118,7 +118,7 @@ def test_max_forwards_0_is_no_obstacle_at_the_end_of_the_way() -> None:
         ("CSeq: 1 INVITE", "CSeq: 1 BYE", 400),
         ("CSeq: 1", "CSeq: 99999999999", 400),
         ("Max-Forwards: 70", "Max-Forwards: many", 400),
-        ("Contact: <sip:phone@198.51.100.7:5062>\r\n", "", 400),
+        ("Contact: <sip:phone@198.51.100.7:5062>\r\n", "Contact: <tel:+1>\r\n", 400),
         ("v=0", "v=9", 400),
         ("m=audio", "m=video", 488),
         ("RTP/AVP 0 8 101", "RTP/AVP 18 101", 488),

@@ -60,7 +60,7 @@ RFC_4475: dict[str, int | None] = {
     "cparam02": 405,  # 3.3.13
     "regescrt": 405,  # 3.3.14
     "sdp01": CALL,  # 3.3.15
-    "inv2543": 400,  # 3.4.1, it has no Contact, and so nowhere to send a BYE to
+    "inv2543": CALL,  # 3.4.1, without Contact, branch and tag
 }
 
 RFC_5118: dict[str, int | None] = {
