@@ -27,8 +27,6 @@ import signal
 import subprocess
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +34,7 @@ from pathlib import Path
 from sipmail import __version__
 from sipmail.config.model import Command, Mailbox, Webhook
 from sipmail.mail.deliver import Outcome, one_line
-from sipmail.mail.oauth import opener
+from sipmail.mail.post import post
 from sipmail.mail.view import Attachment, caller
 from sipmail.spool.message import Kind, Message
 
@@ -148,19 +146,14 @@ def _webhook(
         if webhook.secret is not None:
             secret = webhook.secret.get_secret_value()
             headers["X-Sipmail-Signature"] = signature(secret, timestamp, body)
-        request = urllib.request.Request(webhook.url, body, headers, method="POST")
         try:
-            with opener().open(request, timeout=webhook.timeout) as answer:
-                return Outcome(
-                    True, False, f"{answer.status} {one_line(answer.reason or '')}".strip()
-                )
-        except urllib.error.HTTPError as error:
-            with error:
-                temporary = error.code in _AGAIN or error.code >= 500
-                return Outcome(False, temporary, f"{error.code} {one_line(str(error.reason))}")
+            answer = post(webhook.url, body, headers, webhook.timeout)
         except (OSError, http.client.HTTPException, ValueError) as error:
             why = getattr(error, "reason", None) or error
             return Outcome(False, True, one_line(f"no answer: {why}"))
+        taken = 200 <= answer.status < 300
+        temporary = not taken and (answer.status in _AGAIN or answer.status >= 500)
+        return Outcome(taken, temporary, f"{answer.status} {one_line(answer.reason)}".strip())
 
     return tell
 

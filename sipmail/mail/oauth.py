@@ -10,14 +10,14 @@ import base64
 import json
 import threading
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from http.client import HTTPException
 
 from sipmail.config.model import OAuth
 from sipmail.errors import DeliveryError
+from sipmail.mail.post import Answer, post
 
 _EARLY_SECONDS = 300.0
 """A token is renewed so long before its end: clocks differ, and an e-mail takes its time."""
@@ -69,22 +69,22 @@ class Tokens:
             "client_secret": settings.client_secret.get_secret_value(),
             "scope": settings.scope,
         }
-        request = urllib.request.Request(
-            settings.endpoint,
-            urllib.parse.urlencode(form).encode(),
-            {"Accept": "application/json"},
-        )
         try:
-            with opener().open(request, timeout=self._timeout) as answer:
-                found = json.loads(answer.read(_LARGEST_ANSWER))
+            answer = post(
+                settings.endpoint,
+                urllib.parse.urlencode(form).encode(),
+                {"Accept": "application/json"},
+                self._timeout,
+                most=_LARGEST_ANSWER,
+            )
+        except (OSError, HTTPException) as error:
+            raise self._trouble(f"cannot be reached: {getattr(error, 'reason', error)}") from None
+        if not 200 <= answer.status < 300:
+            raise self._trouble(f"says {answer.status}: {_reason(answer)}")
+        try:
+            found = json.loads(answer.body)
             text = str(found["access_token"])
             seconds = float(found.get("expires_in", _USUAL_SECONDS))
-        except urllib.error.HTTPError as error:
-            with error:
-                reason = _reason(error)
-            raise self._trouble(f"says {error.code}: {reason}") from None
-        except OSError as error:
-            raise self._trouble(f"cannot be reached: {getattr(error, 'reason', error)}") from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise self._trouble("answered with no access token") from None
         lasts = max(seconds - _EARLY_SECONDS, min(seconds / 2, _SHORTEST_SECONDS))
@@ -100,23 +100,11 @@ def xoauth2(username: str, token: str) -> str:
     return base64.b64encode(f"user={username}\x01auth=Bearer {token}\x01\x01".encode()).decode()
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A secret goes to the address that is configured and to no other."""
-
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
-def opener() -> urllib.request.OpenerDirector:
-    """Opens addresses without following redirects."""
-    return urllib.request.build_opener(_NoRedirects)
-
-
-def _reason(error: urllib.error.HTTPError) -> str:
+def _reason(answer: Answer) -> str:
     """What the endpoint says is wrong (RFC 6749 section 5.2)."""
     try:
-        found = json.loads(error.read(_LARGEST_ANSWER))
+        found = json.loads(answer.body)
         said = str(found.get("error_description") or found["error"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        said = str(error.reason)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        said = answer.reason
     return " ".join(said.split())[:_LONGEST_REASON]
