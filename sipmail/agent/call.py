@@ -21,7 +21,7 @@ from sipmail.agent.store import Store
 from sipmail.config.model import Record
 from sipmail.errors import MediaError, SpoolError
 from sipmail.media.client import MediaWorker
-from sipmail.media.protocol import FAX, Keys, Leg
+from sipmail.media.protocol import FAX, OVERRUN, Keys, Leg
 from sipmail.net.driver import Driver
 from sipmail.sip.actions import Action
 from sipmail.sip.crypto import SECRET_BYTES
@@ -340,6 +340,9 @@ class LiveCall:
             self._media_open = False
             statistics = await self._line.worker.close(self.key)
             log.debug("%s: media: %s", self, statistics)
+            if statistics.overrun and self.message.recorded:
+                log.warning("%s: %d packets were lost here", self, statistics.overrun)
+                self.message = replace(self.message, notes=(*self.message.notes, OVERRUN))
         await self._settle_recordings()
         for stem in self._reviews:
             await self._line.store.run(review.forget, stem)

@@ -80,6 +80,8 @@ class English(Wording):
     }
     notes = {  # noqa: RUF012
         "fax": "Somebody tried to send a fax to this number.",
+        "overrun": "For a while the system was too busy to take in all of the sound: parts of the "
+        "recording or its end may be missing.",
     }
     cut_off = "A failure or restart of the system ended the call before a message was left."
     silent = "There is almost nothing to be heard in the recording."

@@ -98,6 +98,10 @@ class Polish(Wording):
     }
     notes = {  # noqa: RUF012
         "fax": "Na ten numer próbowano wysłać faks.",
+        "overrun": tied(
+            "System był przez chwilę zbyt obciążony, żeby odebrać cały dźwięk: może brakować "
+            "fragmentów nagrania lub jego końcówki."
+        ),
     }
     cut_off = tied(
         "Połączenie zostało przerwane przez awarię lub ponowne uruchomienie systemu, zanim nagrano "

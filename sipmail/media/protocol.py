@@ -13,6 +13,8 @@ from typing import Any
 
 FAX = "fax"
 """Why a recording ended in which a fax machine calls."""
+OVERRUN = "overrun"
+"""The note of a message whose packets came faster than they were read (see `Statistics`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Statistics:
     """Seconds, interarrival jitter of RFC 3550 section 6.4.1."""
     rejected: int = 0
     """Datagrams that were no RTP or RTCP, or came from a source that was not latched."""
+    overrun: int = 0
+    """Datagrams that came during the recordings and that the kernel had no room for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from sipmail.media.batch import Batch
 from sipmail.media.control import Control
+from sipmail.media.overrun import overrun
 from sipmail.media.player import Player
 from sipmail.media.prelude import Prelude
 from sipmail.media.prompts import Prompts
@@ -63,6 +64,7 @@ class Session:
         "_control",
         "_leg",
         "_on_wheel",
+        "_overrun",
         "_prelude",
         "_reception",
         "_recorded",
@@ -109,6 +111,7 @@ class Session:
         self._recorder: Recorder | None = None
         self._prelude: Prelude | None = None
         self._recorded = 0.0
+        self._overrun = 0
 
     @property
     def sockets(self) -> tuple[socket.socket, socket.socket]:
@@ -167,6 +170,7 @@ class Session:
             host=host,
             port=port,
         )
+        self._overrun -= overrun(self._rtp)
         if prelude is not None:
             for tick, packets in prelude:
                 self.receiver.record(recorder, packets, tick)
@@ -217,6 +221,7 @@ class Session:
             recorded_seconds=self._recorded,
             jitter=self._reception.jitter_seconds,
             rejected=self.receiver.rejected,
+            overrun=self._overrun,
         )
 
     def run(self, tick: int) -> int | None:
@@ -280,6 +285,7 @@ class Session:
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
             self._recorded += recorder.seconds(self._studio.wheel.tick)
+            self._overrun += overrun(self._rtp)
             recorder.close()
 
     def _played(self, token: int) -> None:

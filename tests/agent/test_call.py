@@ -4,6 +4,7 @@ what they are asked and answer when told."""
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +13,7 @@ import pytest
 
 from sipmail.agent.call import Line, LiveCall
 from sipmail.config.model import Record
+from sipmail.media.protocol import OVERRUN, Statistics
 from sipmail.spool.message import Message
 from sipmail.voicemail.call import Ending, HungUp
 
@@ -22,6 +24,7 @@ class Worker:
     def __init__(self) -> None:
         self.commands: list[str] = []
         self.call: LiveCall | None = None
+        self.overrun = 0
         self.ahead: list[str] = []
         """For each play: keys that are pressed, `.` where the prompts are over."""
 
@@ -33,6 +36,9 @@ class Worker:
                 self.call.note_played(token)
             else:
                 self.call.note_digit(what)
+
+    async def close(self, call: str) -> Statistics:
+        return Statistics(overrun=self.overrun)
 
     def stop_call(self, call: str) -> None:
         self.commands.append("stop")
@@ -133,3 +139,16 @@ def test_a_call_that_is_gone_plays_nothing(call: LiveCall, worker: Worker) -> No
     with pytest.raises(HungUp, match="BYE"):
         asyncio.run(play(call, "hello"))
     assert worker.commands == []
+
+
+@pytest.mark.parametrize(
+    ("lost", "recorded", "notes"), [(7, True, (OVERRUN,)), (7, False, ()), (0, True, ())]
+)
+def test_a_recording_that_we_lost_a_part_of_says_so(
+    call: LiveCall, worker: Worker, lost: int, recorded: bool, notes: tuple[str, ...]
+) -> None:
+    worker.overrun = lost
+    call.message = replace(call.message, recorded=recorded)
+    call._media_open = call._signalling_over = True
+    asyncio.run(call.close())
+    assert call.message.notes == notes

@@ -136,6 +136,7 @@ def test_an_english_file_of_a_withheld_number() -> None:
         ({}, {"lost": 0.08}, "utracono około 8% dźwięku"),
         ({}, {"silent": True}, "prawie nic nie słychać"),
         ({"notes": ("fax",)}, {}, "faks"),
+        ({"notes": ("overrun",)}, {}, "fragmentów nagrania lub jego końcówki"),
         ({"notes": ("message.json was missing",)}, {}, "message.json was missing"),
     ],
 )

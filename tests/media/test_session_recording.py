@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import numpy as np
 import pytest
@@ -225,3 +226,25 @@ def test_a_disk_that_fills_up_is_told_and_what_was_written_stays(call: Call) -> 
     assert len(index) == (5000 - 45) // 180
     assert index.malformed == 1
     assert recorded(path)[: len(index)] == sent[: len(index)]
+
+
+@pytest.mark.parametrize("while_recording", [True, False])
+def test_what_the_kernel_had_no_room_for_is_told(call: Call, while_recording: bool) -> None:
+    """A worker that stands still: nothing after it shows that the end is missing."""
+    call.session.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+    call.connect()
+    call.talk(0.5)
+    if not while_recording:
+        sent = call.phone.say(2000)
+        call.record()
+    else:
+        path = call.record()
+        sent = call.phone.say(2000)
+    statistics = call.session.close()
+    call.open = False
+    if while_recording:
+        kept = len(recorded(path))
+        assert 0 < kept < len(sent)
+        assert statistics.overrun == len(sent) - kept
+    else:
+        assert statistics.overrun == 0
