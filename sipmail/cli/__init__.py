@@ -1,55 +1,59 @@
 """The command `sipmail`: one file a command, put together here.
 
-A command imports the rooms that it needs when it runs, so that `--help` and the small commands
-start at once.
+Only the command that is called is loaded and built, and a command imports the rooms that it needs
+when it runs, so that each starts at once.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
+from importlib import import_module
 
 import typer
 
 from sipmail import __version__
-from sipmail.cli import (
-    call,
-    check,
-    demo,
-    explain,
-    greeting,
-    init,
-    messages,
-    queue,
-    run,
-    schema,
-    test_mail,
-    trace,
-)
 from sipmail.errors import ConfigError, SipmailError
 
-app = typer.Typer(
-    help="Voicemail to e-mail for any PBX.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+COMMANDS = (
+    "init",
+    "run",
+    "check",
+    "demo",
+    "call",
+    "explain",
+    "queue",
+    "messages",
+    "greeting",
+    "test-mail",
+    "schema",
+    "trace",
 )
-app.command("init")(init.init)
-app.command("run")(run.run)
-app.command("check")(check.check)
-app.command("demo")(demo.demo)
-app.command("call")(call.call)
-app.command("explain")(explain.explain)
-app.add_typer(queue.app, name="queue")
-app.add_typer(messages.app, name="messages")
-app.add_typer(greeting.app, name="greeting")
-app.command("test-mail")(test_mail.test_mail)
-app.command("schema")(schema.schema)
-app.command("trace")(trace.trace)
+"""In the order of the help. Each is a file here, with a function of its name, or with an `app` of
+commands of its own."""
 
 
-@app.callback(invoke_without_command=True)
-def _main(
+def application(commands: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The program with these of its commands."""
+    app = typer.Typer(
+        help="Voicemail to e-mail for any PBX.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_without_command)
+    for command in commands:
+        name = command.replace("-", "_")
+        module = import_module(f"{__name__}.{name}")
+        if hasattr(module, "app"):
+            app.add_typer(module.app, name=command)
+        else:
+            app.command(command)(getattr(module, name))
+    return app
+
+
+def _without_command(
     version: bool = typer.Option(False, "--version", help="Print the version and exit."),
 ) -> None:
     if version:
@@ -59,6 +63,9 @@ def _main(
 
 def main() -> None:
     """The entry point: errors of ours become lines on stderr, never a traceback."""
+    first = sys.argv[1:2]
+    called = [name for name in COMMANDS if name in first]
+    app = application(called if called or first == ["--version"] else COMMANDS)
     try:
         app(prog_name="sipmail")
     except ConfigError as error:

@@ -18,7 +18,7 @@ import pytest
 import typer
 import yaml
 
-from sipmail.cli import app
+from sipmail.cli import application
 from sipmail.config.loader import load
 from sipmail.config.templates import VARIABLES, check, environment
 from sipmail.mail import hooks
@@ -84,10 +84,11 @@ def commands(path: Path) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("path", OURS, ids=name)
 def test_commands_and_options_exist(path: Path) -> None:
+    program = typer.main.get_command(application())
     for words in commands(path):
         if words[0] == "--version":
             continue
-        command: Any = typer.main.get_command(app)
+        command: Any = program
         while words and hasattr(command, "commands"):
             if words[0] not in command.commands:
                 break

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from sipmail.cli import app
+from sipmail.cli import application
 from tests.voicemail.office import DATA
 
+_APP = application(["explain"])
 INVITE = DATA / "cisco-cube-carrier.sip"
 CONFIGURATION = """
 language: pl
@@ -31,7 +32,7 @@ def configuration(tmp_path: Path) -> str:
 
 
 def explain(*arguments: str, stdin: bytes | None = None) -> Result:
-    return CliRunner().invoke(app, ["explain", *arguments], input=stdin)
+    return CliRunner().invoke(_APP, ["explain", *arguments], input=stdin)
 
 
 def test_a_file(configuration: str) -> None:

@@ -11,7 +11,7 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from sipmail.cli import app
+from sipmail.cli import application
 from sipmail.sip.message import check
 from sipmail.spool.message import Caller
 from sipmail.voicemail.caller import caller
@@ -19,6 +19,7 @@ from sipmail.voicemail.reason import Reason
 from sipmail.voicemail.routing import Directory, Rule
 from tests.voicemail.office import DATA, office, recorded
 
+_APP = application(["explain"])
 WITHHELD = Caller(withheld=True)
 SALES, SERVICE = "+48221234567", "+48223334455"
 
@@ -190,7 +191,7 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_sipmail_explain_says_so(name: str, configuration: str) -> None:
-    result = CliRunner().invoke(app, ["explain", str(DATA / f"{name}.sip"), "-c", configuration])
+    result = CliRunner().invoke(_APP, ["explain", str(DATA / f"{name}.sip"), "-c", configuration])
     assert result.exit_code == 0
     said = dict(re.findall(r"^(\w+): +(.*)$", result.output, re.MULTILINE))
     (mailbox, _, called, reason), who = EXPECTED[name]
