@@ -3,7 +3,8 @@
 Rules:
 - once the negotiated address speaks, the socket is connected to it and the kernel does the
   filtering. A source that was latched in its place is only compared with, batch by batch, so that
-  the negotiated address can win at any time;
+  the negotiated address can win at any time; where strangers flood the socket, the kernel lets in
+  those two alone;
 - packets that were queued before the socket was connected may be anyone's, so reading goes on
   with addresses until the queue was empty once;
 - in the common case a batch goes from the kernel to the journal without being looked at packet by
@@ -35,6 +36,7 @@ from sipmail.media.prelude import Prelude
 from sipmail.media.protocol import Leg
 from sipmail.media.recorder import Recorder
 from sipmail.media.silence import ENERGIES, LEVEL_STRIDE
+from sipmail.media.source_filter import let_all_in, let_in
 from sipmail.rtp import journal
 from sipmail.rtp.event import DigitDetector
 from sipmail.rtp.latch import Address, Latch
@@ -42,6 +44,8 @@ from sipmail.rtp.packet import HEADER, RtpPacket, is_rtcp
 from sipmail.rtp.reception import Reception
 
 _MOST_BATCHES = 8
+_FLOOD = 64
+"""Datagrams that nobody wanted, in one drain."""
 _PLAIN = 0x80  # version 2, no padding, no extension, no CSRC
 _TICKS = 1000
 _STAMP_TICKS = 1000
@@ -57,6 +61,7 @@ class Receiver:
         "_control",
         "_digits",
         "_event",
+        "_filtered",
         "_inband",
         "_latch",
         "_layout",
@@ -66,6 +71,7 @@ class Receiver:
         "_source",
         "_stamp_due",
         "connected",
+        "flooded",
         "heard",
         "rejected",
         "started",
@@ -88,8 +94,11 @@ class Receiver:
         self._prefix = b""
         self._source = b""
         self._stamp_due = tick
+        self._filtered = False
         self.connected = False
         """Whether the kernel takes packets from the latched source only."""
+        self.flooded = False
+        """Whether strangers had to be kept out, whom the kernel counts as packets it dropped."""
         self.heard = tick
         """When the far side was last heard."""
         self.started = False
@@ -143,6 +152,7 @@ class Receiver:
         What is taken goes `into` what there is for it; raises OSError where that cannot write.
         """
         pressed: Sequence[str] = ()
+        rejected = self.rejected
         for _ in range(_MOST_BATCHES):
             filtered = self.connected
             layout = self._layout
@@ -157,8 +167,10 @@ class Receiver:
                 if filtered == self._layout.addressed:
                     self._layout = self._batch.layout(self._layout.size, addressed=not filtered)
                 break
-        if self.connected and self._latch.quiet(tick / _TICKS):
+        if (self.connected or self._filtered) and self._latch.quiet(tick / _TICKS):
             self._open_up()
+        elif self.rejected - rejected >= _FLOOD and not self.connected:
+            self._keep_strangers_out()
         return pressed
 
     def record(self, recorder: Recorder, packets: Sequence[bytes], tick: int) -> None:
@@ -272,11 +284,20 @@ class Receiver:
             self.connected = True
             return
 
+    def _keep_strangers_out(self) -> None:
+        latch = self._latch
+        if latch.source is not None and not self._filtered:
+            self._filtered = let_in(self._socket, filter(None, (latch.source, latch.negotiated)))
+            self.flooded |= self._filtered
+
     def _open_up(self) -> None:
         """Packets may come from anywhere again."""
         if self.connected:
             disconnect(self._socket)
             self.connected = False
+        if self._filtered:
+            let_all_in(self._socket)
+            self._filtered = False
         self._layout = self._batch.layout(self._layout.size, addressed=True)
 
 

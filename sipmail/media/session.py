@@ -221,7 +221,7 @@ class Session:
             recorded_seconds=self._recorded,
             jitter=self._reception.jitter_seconds,
             rejected=self.receiver.rejected,
-            overrun=self._overrun,
+            overrun=0 if self.receiver.flooded else self._overrun,
         )
 
     def run(self, tick: int) -> int | None:
