@@ -4,8 +4,9 @@ Rules: numbers are compared in the form of `config.numbers`; a name in the confi
 before one in a file, and an earlier file before a later one. Files are read again when they change
 (looked at once a second at most); one that cannot be read any more leaves what was known of it.
 
-A CSV file may be separated by commas, semicolons or tabs, in UTF-8, UTF-16 or Windows-1250, as
-spreadsheets and address books export it. Its first line names the columns (`name`, `first name`,
+A CSV file may be separated by commas, semicolons or tabs, in UTF-8, UTF-16, Windows-1250 or
+ISO-8859-2, as spreadsheets and address books export it. Its first line (a `sep=;` before it does no
+harm) names the columns (`name`, `first name`,
 `last name`, `company`, `phone`, `mobile` …, or the same in Polish); without such a line, each line
 has a name and numbers in any order.
 """
@@ -13,6 +14,7 @@ has a name and numbers in any order.
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import re
 import threading
@@ -23,7 +25,7 @@ from pathlib import Path
 
 from sipmail.config.model import Config
 from sipmail.config.numbers import normalize
-from sipmail.voicemail.display import clean
+from sipmail.voicemail.display import clean, code_page
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ _LARGEST = 64 << 20
 _LOOK_SECONDS = 1.0
 _LONGEST_NAME = 80
 _NUMBER = re.compile(r"\+?[0-9(][0-9\s()./\-]{1,24}[0-9]")
+_SEPARATOR = re.compile("sep=.?", re.IGNORECASE)
 _SEVERAL = re.compile(r"\s*(?::::|[;,/]|\n)\s*")
 _PHONE_TITLE = re.compile(
     r"\b(phone|tel|telephone|telefon|number|numer|nr|mobile|komórka|komórkowy|cell|fax|faks)\b|"
@@ -108,7 +111,10 @@ def read(path: Path, country: str | None) -> dict[str, str]:
     if path.stat().st_size > _LARGEST:
         raise ValueError(f"has more than {_LARGEST >> 20} MB")
     text = _decoded(path.read_bytes())
-    rows = [row for row in csv.reader(text.splitlines(), delimiter=_separator(text)) if any(row)]
+    lines = io.StringIO(text, newline="")
+    rows = [row for row in csv.reader(lines, delimiter=_separator(text)) if any(row)]
+    if rows and _SEPARATOR.fullmatch(rows[0][0]):
+        del rows[0]
     names: dict[str, str] = {}
     for name, numbers in _entries(rows):
         name = clean(name, _LONGEST_NAME)
@@ -124,7 +130,7 @@ def _decoded(data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return data.decode("cp1250", "replace")
+        return data.decode(code_page(data), "replace")
 
 
 def _separator(text: str) -> str:

@@ -42,9 +42,14 @@ def decode(text: str) -> str:
         kept = raw[: error.start]
         if error.reason == "unexpected end of data" and not kept.isascii():
             return kept.decode()
+    return raw.decode(code_page(raw), "replace")
+
+
+def code_page(raw: bytes) -> str:
+    """In which of the two code pages `raw` is, if not in UTF-8."""
     found = set(raw)
     windows = found & _WINDOWS_1250 and not found & _ISO_8859_2
-    return raw.decode("cp1250" if windows else "iso-8859-2", "replace")
+    return "cp1250" if windows else "iso-8859-2"
 
 
 def has_right_to_left(text: str) -> bool:

@@ -25,12 +25,13 @@ JAN = {"+48601234567": "Jan Żółć"}
         '"First Name","Last Name","Phone 1 - Label","Phone 1 - Value"\n'
         "Jan,Żółć,Mobile,601 234 567\n",
         "Name,E-mail,Mobile\nJan Żółć,jan@example.com,(601) 234-567\n",
+        "sep=;\r\nImię;Nazwisko;Telefon\r\nJan;Żółć;601234567\r\n",
         "id;nazwa;telefon\n7;Jan Żółć;601234567\n\n",
         "name,phone,comment\nNobody,,\n,601234568,\nJan Żółć,601234567,\nShort\n"
         "Jan,601234567,later\n",
     ],
 )
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1250"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1250", "iso-8859-2"])
 def test_files_as_programs_write_them(tmp_path: Path, text: str, encoding: str) -> None:
     file = tmp_path / "contacts.csv"
     file.write_bytes(text.encode(encoding))
@@ -48,6 +49,19 @@ def test_several_numbers_and_a_company(tmp_path: Path) -> None:
         "+48221234567": "Eva (Sun Ltd)",
         "201": "Moon",
     }
+
+
+def test_numbers_in_the_lines_of_a_cell(tmp_path: Path) -> None:
+    file = tmp_path / "contacts.csv"
+    file.write_text('Name,Phone\nEva,"601111111\n602222222"\n')
+    assert set(read(file, "PL")) == {"+48601111111", "+48602222222"}
+
+
+@pytest.mark.parametrize("encoding", ["cp1250", "iso-8859-2"])
+def test_letters_that_two_code_pages_place_differently(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "contacts.csv"
+    file.write_bytes("Łucja Śliwińska-Wąż,601234567\n".encode(encoding))
+    assert read(file, "PL") == {"+48601234567": "Łucja Śliwińska-Wąż"}
 
 
 def test_what_is_written_in_a_file_stays_text(tmp_path: Path) -> None:
