@@ -30,7 +30,13 @@ _TEMPLATE = "template "
 
 
 def after_attempt(message: Message, outcomes: Mapping[str, Outcome], now: datetime) -> Message:
-    """`message` after the server spoke about the recipients in `outcomes`."""
+    """`message` after an attempt in which the server spoke about the recipients in `outcomes`."""
+    message = heard(message, outcomes, now)
+    return replace(message, delivery=_count(message.delivery, now))
+
+
+def heard(message: Message, outcomes: Mapping[str, Outcome], now: datetime) -> Message:
+    """`message` with what the server said so far, in an attempt that goes on."""
     known = dict(message.delivery.recipients)
     for address, outcome in outcomes.items():
         known[address] = RecipientState(_status(outcome), outcome.answer, now)
@@ -41,7 +47,7 @@ def after_attempt(message: Message, outcomes: Mapping[str, Outcome], now: dateti
     delivery = replace(
         message.delivery, recipients=known, on_call_at=on_call_at, last_answer=answer
     )
-    return replace(message, delivery=_count(delivery, now))
+    return replace(message, delivery=delivery)
 
 
 def after_hindrance(message: Message, why: str, now: datetime) -> Message:

@@ -18,7 +18,8 @@ from datetime import UTC, datetime
 from sipmail.config.model import Mail
 from sipmail.errors import DeliveryError
 from sipmail.mail import attempt
-from sipmail.mail.deliver import MailDelivery, Outcome, delivery_for
+from sipmail.mail.deliver import Envelope, MailDelivery, Outcome, delivery_for, same_for_all
+from sipmail.mail.hooks import Hook
 from sipmail.mail.prepare import Held, Prepared, Settled, move, save
 from sipmail.spool.message import Message
 from sipmail.spool.spool import Spool
@@ -39,22 +40,53 @@ class Sent:
 
 
 def hand_over(spool: Spool, prepared: Prepared, delivery: MailDelivery) -> Sent:
-    """Sends the e-mail, then tells the hooks; what was accepted is on disk before anything else
-    happens."""
+    """Sends the e-mails, then tells the hooks; what one has taken is on disk before the next is
+    tried, for a hook may take minutes, and who is ended meanwhile must not send twice."""
     outcomes: dict[str, Outcome] = {}
+
+    def noted() -> bool:
+        so_far = attempt.heard(prepared.message, outcomes, datetime.now(UTC))
+        return not outcomes or save(spool, so_far)
+
     for envelope in prepared.envelopes:
-        outcomes.update(delivery.send(envelope))
+        if not noted():
+            return _held(prepared.message, outcomes)
+        outcomes |= _mailed(delivery, envelope)
     if not any(not one.ok and one.temporary for one in outcomes.values()):
         now_delivered = tuple(address for address, one in outcomes.items() if one.ok)
-        outcomes.update({hook.name: hook.tell(now_delivered) for hook in prepared.hooks})
+        for hook in prepared.hooks:
+            if not noted():
+                return _held(prepared.message, outcomes)
+            outcomes[hook.name] = _told(hook, now_delivered)
     now = datetime.now(UTC)
     message = attempt.after_attempt(prepared.message, outcomes, now)
     if not save(spool, message):
-        return Sent(
-            message, outcomes, Held(message, "the disk does not take the note", unsaved=True)
-        )
+        return _held(prepared.message, outcomes)
     state = attempt.settled(message)
     return Sent(message, outcomes, move(spool, message, state, now) if state else None)
+
+
+def _held(message: Message, outcomes: Mapping[str, Outcome]) -> Sent:
+    message = attempt.after_attempt(message, outcomes, datetime.now(UTC))
+    return Sent(message, outcomes, Held(message, "the disk does not take the note", unsaved=True))
+
+
+def _mailed(delivery: MailDelivery, envelope: Envelope) -> dict[str, Outcome]:
+    try:
+        return dict(delivery.send(envelope))
+    except Exception as error:
+        # A fault of ours here must not make those wait who have it already.
+        log.exception("message %s could not be sent", envelope.key)
+        delivery.close()
+        return same_for_all(envelope, Outcome(False, True, str(error) or repr(error), server=True))
+
+
+def _told(hook: Hook, now_delivered: tuple[str, ...]) -> Outcome:
+    try:
+        return hook.tell(now_delivered)
+    except Exception as error:
+        log.exception("the %s could not be told", hook.name)
+        return Outcome(False, True, str(error) or repr(error))
 
 
 class Senders:

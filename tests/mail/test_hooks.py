@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,14 +20,15 @@ import pytest
 from pydantic import SecretStr
 
 from sipmail.config.model import Command, Webhook
-from sipmail.mail.hooks import COMMAND, WEBHOOK, hooks, run
+from sipmail.mail.deliver import Envelope, Outcome, delivery_for
+from sipmail.mail.hooks import COMMAND, WEBHOOK, Hook, hooks, run
 from sipmail.mail.prepare import Prepared, Settled, prepare
 from sipmail.mail.senders import hand_over
 from sipmail.spool.message import Kind, Message
 from sipmail.spool.spool import Spool, State
 from tests.mail.calls import babble, leave, packets
 from tests.mail.conftest import ANNA, NOON, MakeConfig
-from tests.mail.courier import running, scenario, until
+from tests.mail.courier import EVERYBODY, running, scenario, until
 from tests.mail.post import MESSAGE, MP3, called_by, mailbox
 from tests.support.smtp import SmtpServer
 
@@ -238,8 +240,6 @@ def test_hooks_come_after_the_mail_and_are_retried_alone(
             }
         }
     )
-    from sipmail.mail.deliver import delivery_for
-
     delivery = delivery_for(config.mail)
     message = leave(spool, SPOKEN)
     listener.answers = [503]
@@ -264,6 +264,60 @@ def test_hooks_come_after_the_mail_and_are_retried_alone(
     mails = list((config.mail.maildir or tmp_path).glob("new/*"))
     assert len(mails) == 1
     assert b"webhook" not in mails[0].read_bytes().split(b"\r\n\r\n")[0]
+
+
+def test_what_the_server_took_is_noted_before_a_hook_is_told(
+    make_config: MakeConfig, spool: Spool
+) -> None:
+    """A hook may take minutes; who is ended meanwhile must not send the e-mail again. Nor must a
+    fault in it make anybody wait."""
+    config = make_config(mailboxes={"sales": {"webhook": {"url": "http://127.0.0.1:9/"}}})
+    message = leave(spool, SPOKEN)
+    prepared = prepare(spool, message.id, config, NOON)
+    assert isinstance(prepared, Prepared)
+    told: list[tuple[set[str], int]] = []
+
+    def tell(now_delivered: tuple[str, ...]) -> Outcome:
+        known = spool.load(State.QUEUE, message.id).delivery
+        told.append((set(known.delivered()), known.attempts))
+        if len(told) == 2:
+            raise OSError("no space left on device")
+        return Outcome(True, False, "204")
+
+    hooks = (Hook(WEBHOOK, tell), Hook(COMMAND, tell))
+    sent = hand_over(spool, replace(prepared, hooks=hooks), delivery_for(config.mail))
+    assert told == [(EVERYBODY, 0), ({*EVERYBODY, WEBHOOK}, 0)]
+    assert sent.place is None
+    assert sent.message.delivery.waiting() == (COMMAND,)
+    assert sent.message.delivery.attempts == 1
+    assert set(sent.message.delivery.delivered()) == {*EVERYBODY, WEBHOOK}
+
+
+def test_what_was_taken_is_noted_between_one_mail_and_the_next(
+    make_config: MakeConfig, spool: Spool
+) -> None:
+    config = make_config(mailboxes={"sales": {"one_mail_each": True}})
+    message = leave(spool, SPOKEN)
+    prepared = prepare(spool, message.id, config, NOON)
+    assert isinstance(prepared, Prepared)
+    first, second, third = prepared.envelopes
+
+    class Server:
+        """Breaks at the second one."""
+
+        def send(self, envelope: Envelope) -> dict[str, Outcome]:
+            if envelope == second:
+                known = spool.load(State.QUEUE, message.id).delivery
+                assert known.delivered() == first.recipients
+                raise RuntimeError("a fault of ours")
+            return dict.fromkeys(envelope.recipients, Outcome(True, False, "250 ok"))
+
+        def close(self) -> None:
+            """Nothing is open."""
+
+    sent = hand_over(spool, prepared, Server())
+    assert sent.message.delivery.waiting() == second.recipients
+    assert set(sent.message.delivery.delivered()) == {*first.recipients, *third.recipients}
 
 
 def test_a_mailbox_may_have_hooks_alone(
