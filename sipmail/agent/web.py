@@ -174,7 +174,7 @@ def ago(when: datetime | None, now: datetime) -> str:
     """How long ago that was, for a table: `3 s`, `5 min`, `2 h`, `4 d`."""
     if when is None:
         return ""
-    seconds = (now - when).total_seconds()
+    seconds = max((now - when).total_seconds(), 0.0)  # the clock may have gone back
     for limit, unit, size in ((120, "s", 1), (7200, "min", 60), (172800, "h", 3600)):
         if seconds < limit:
             return f"{int(seconds / size)} {unit}"

@@ -352,6 +352,8 @@ class SmtpDelivery:
             text = f"the name {self._settings.host} cannot be resolved: {error.strerror}"
         elif isinstance(error, OSError) and error.strerror:
             text = f"{where}: {error.strerror}"
+        elif isinstance(error, OutOfStep):  # it may have been to the login
+            text = f"{where}: {self._mask(str(error).encode()).decode()}"
         else:
             text = f"{where}: {error}"
         return one_line(text)

@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 import urllib.request
+from datetime import timedelta
 
 import pytest
 
@@ -56,3 +57,10 @@ def test_silent_clients_keep_nobody_out_and_take_no_files(
             assert answer.status == 200
     server.stop()
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(-90, "0 s"), (90, "90 s"), (600, "10 min"), (10_000, "2 h")]
+)
+def test_how_long_ago(seconds: int, words: str) -> None:
+    assert web.ago(CALM.started, CALM.started + timedelta(seconds=seconds)) == words

@@ -58,6 +58,18 @@ def test_on_a_new_connection_it_waits(scripted: MakeScripted, deliver: Deliver) 
     assert outcome.answer.endswith("the server spoke out of turn: 250 ok")
 
 
+def test_what_comes_beside_the_answer_to_a_login_holds_no_password(
+    scripted: MakeScripted, deliver: Deliver
+) -> None:
+    twice = "235 ok\r\n250-debug: AUTH PLAIN password hunter2\r\n250 ok"
+    script: Script = [(None, "220 x"), ("EHLO", "250-x\r\n250 AUTH PLAIN"), ("AUTH", twice)]
+    server = scripted(script)
+    login = {"username": "voicemail", "password": "hunter2"}
+    outcome = deliver(server, **login).send(envelope(ANNA))[ANNA]
+    assert (outcome.ok, outcome.temporary) == (False, True)
+    assert "out of turn: 250-debug: AUTH PLAIN password ***" in outcome.answer
+
+
 @pytest.mark.parametrize("answer", ["354 go", "221 bye", "what?"])
 def test_what_is_no_answer_to_the_message_is_none(
     scripted: MakeScripted, deliver: Deliver, answer: str
