@@ -8,8 +8,7 @@
 Rules:
 - The INVITE gets exactly one final response; what comes too late for it (an answer after CANCEL,
   a CANCEL after the answer) changes nothing (9.2).
-- Provisional responses are repeated every minute (13.3.1.1), reliably where the peer requires it
-  (RFC 3262); an INVITE that expires is ended with 487 (13.3.1 step 1).
+- An INVITE that expires before is ended with 487 (13.3.1 step 1, see `ringing`).
 - The 2xx is repeated until the ACK; without one the call ends with a BYE (13.3.1.4). Our BYE
   waits for the ACK (15); the peer's may come at any time, before the answer too (15.1.2).
 - `Ended` is told once: when the peer has ended the call, when our BYE is answered (or can't be),
@@ -34,7 +33,6 @@ from sipmail.sip.actions import (
     TransferFailed,
     Transferred,
 )
-from sipmail.sip.alarms import Alarm
 from sipmail.sip.capabilities import ALLOW, SUPPORTED
 from sipmail.sip.context import Context
 from sipmail.sip.crypto import Encryption
@@ -46,7 +44,7 @@ from sipmail.sip.negotiation import NotAcceptable, check_offer
 from sipmail.sip.reason import completed_elsewhere, reasons
 from sipmail.sip.refresh import SessionRefresh
 from sipmail.sip.refusal import refusal
-from sipmail.sip.reliable import ReliableProvisional
+from sipmail.sip.ringing import Ringing
 from sipmail.sip.server_transaction import InviteServerTransaction, ServerTransaction
 from sipmail.sip.session import SDP, LocalMedia, Media, Session, description
 from sipmail.sip.session_timer import SessionTimer
@@ -54,8 +52,6 @@ from sipmail.sip.transactions import TransactionLayer
 from sipmail.sip.transfer import Transfer
 
 Pairs = tuple[tuple[str, str], ...]
-
-_PROVISIONAL_SECONDS = 60.0
 
 
 class Phase(Enum):
@@ -124,38 +120,23 @@ class Call:
             self.timer, self.session, self._ask, self.give_up, self.tell_media, context.jitter
         )
         self.refresh.note_allowed(request.headers)
-        self.reliable: ReliableProvisional | None = None
-        if "100rel" in (tag.lower() for tag in request.headers.values("Require")):
-            self.reliable = ReliableProvisional(context, invite, self._not_acknowledged)
         self._transfer: Transfer | None = None
-        self._provisional: Alarm | None = None
-        self._patience = context.at(now + self._patience_seconds(request), self._out_of_patience)
+        self.ringing = Ringing(
+            context,
+            invite,
+            dialog.local_tag,
+            (self._contact, *self._record_route, self._server),
+            self._out_of_patience,
+            self._not_acknowledged,
+            now,
+        )
 
     # --- what the application asks --------------------------------------------------------------
 
     def ring(self, now: float) -> None:
         """Says 180, and again every minute."""
-        if self.phase is not Phase.RINGING:
-            return
-        if self._provisional is not None:
-            self._provisional.cancel()
-        self._provisional = self._context.at(now + _PROVISIONAL_SECONDS, self.ring)
-        headers = (self._contact, *self._record_route, self._server)
-        if self.reliable is None:
-            response = response_to(
-                self.invite.request, 180, headers=headers, to_tag=self.dialog.local_tag
-            )
-            self.invite.respond(response, now)
-        elif self._offer is not None and not self.reliable.waiting:
-            # Without an offer to answer, the first reliable response would have to make one.
-            number = ("RSeq", str(self.reliable.next_number()))
-            response = response_to(
-                self.invite.request,
-                180,
-                headers=(*headers, ("Require", "100rel"), number),
-                to_tag=self.dialog.local_tag,
-            )
-            self.reliable.send(response, now)
+        if self.phase is Phase.RINGING:
+            self.ringing.ring(now, offered=self._offer is not None)
 
     def answer(self, local: LocalMedia, now: float) -> None:
         """Says 200 with an answer to the offer, or an offer where there was none."""
@@ -170,7 +151,7 @@ class Call:
         except ProtocolError as error:
             self.refuse(error, now)
             return
-        self._stop_ringing()
+        self.ringing.stop()
         self.phase = Phase.ANSWERED
         self.accept(self.invite, body, self._timer_headers, now)
         self.tell_media()
@@ -184,7 +165,7 @@ class Call:
         if self.phase is not Phase.RINGING:
             self.hang_up(now)
             return
-        self._stop_ringing()
+        self.ringing.stop()
         response = response_to(
             self.invite.request,
             status,
@@ -226,7 +207,7 @@ class Call:
 
     def refuse(self, error: ProtocolError, now: float) -> None:
         """Refuses the INVITE for what `error` says."""
-        self._stop_ringing()
+        self.ringing.stop()
         response = refusal(self._context, self.invite.request, error, self.dialog.local_tag)
         self.invite.respond(response, now)
         self._over(f"refused with {error.status}: {error.text}")
@@ -242,7 +223,7 @@ class Call:
         request = transaction.request
         transaction.respond(self.ok(request), now)
         if self.phase is Phase.RINGING:
-            self._stop_ringing()
+            self.ringing.stop()
             self.invite.respond(
                 response_to(self.invite.request, 487, to_tag=self.dialog.local_tag), now
             )
@@ -344,18 +325,12 @@ class Call:
 
     # --- inside ---------------------------------------------------------------------------------
 
-    def _patience_seconds(self, request: Request) -> float:
-        """How long the application may take to answer: at most until the INVITE expires."""
-        text = request.headers.get("Expires") or ""
-        seconds = self._context.timers.response
-        return min(seconds, float(text)) if text.isascii() and text.isdigit() else seconds
-
     def _out_of_patience(self, now: float) -> None:
         self._terminate(False, now)
         self._over("not answered in time")
 
     def _terminate(self, elsewhere: bool, now: float) -> None:
-        self._stop_ringing()
+        self.ringing.stop()
         response = response_to(
             self.invite.request, 487, headers=(self._server,), to_tag=self.dialog.local_tag
         )
@@ -364,13 +339,6 @@ class Call:
 
     def _not_acknowledged(self, now: float) -> None:
         self.reject(504, now)
-
-    def _stop_ringing(self) -> None:
-        self._patience.cancel()
-        if self._provisional is not None:
-            self._provisional.cancel()
-        if self.reliable is not None:
-            self.reliable.stop()
 
     def _take_answer(self, ack: Request) -> None:
         answer = description(ack)

@@ -144,9 +144,7 @@ class InDialog:
         transaction.respond(self.call.ok(transaction.request, headers), now)
 
     def _prack(self, transaction: ServerTransaction, now: float) -> None:
-        if self.call.reliable is None:
-            raise ProtocolError(481, "No such provisional response")
-        self.call.reliable.acknowledge(transaction.request)
+        self.call.ringing.acknowledge(transaction.request)
         transaction.respond(self.call.ok(transaction.request), now)
 
     def _notify(self, transaction: ServerTransaction, now: float) -> None:
