@@ -119,7 +119,8 @@ def register(
 
 
 def granted(response: Response, contact: str, asked: float) -> float:
-    """The seconds that a 2xx grants our Contact: its own, those for all, or what was asked.
+    """The seconds that a 2xx grants our Contact: its own, those for all, or what was asked, and
+    never more than that: who was restarted meanwhile is to hear of us as soon as we meant.
 
     A registrar that grants next to nothing is still left in peace for some seconds.
     """
@@ -139,7 +140,7 @@ def granted(response: Response, contact: str, asked: float) -> float:
             own = seconds(listed.params.get("expires"))
             span = span if own is None else own
             break
-    return max(asked if span is None else span, _SHORTEST)
+    return max(asked if span is None else min(span, asked), _SHORTEST)
 
 
 def learned(response: Response) -> tuple[str, int] | None:

@@ -345,8 +345,9 @@ class Registration:
     def _takes_longer(self, response: Response) -> bool:
         """Takes a 423; whether it names a longer time."""
         least = seconds(response.headers.get("Min-Expires"))
-        if least is None or least <= self._expires:
+        if least is None or least <= self._expires or self._challenges == _CHALLENGES:
             return False
+        self._challenges += 1
         self._expires = least
         return True
 

@@ -158,6 +158,29 @@ def test_423_that_helps_nothing(least: str) -> None:
     assert scene.told(RegistrationFailed)[0].status == 423
 
 
+def test_423_without_end() -> None:
+    scene = Scene(PBX)
+    registrar = Registrar(scene)
+    registrar.start()
+    for least in range(301, 400):
+        registrar.respond(423, ("Min-Expires", str(least)))
+        if scene.told(RegistrationFailed):
+            break
+    assert scene.told(RegistrationFailed)[0].status == 423
+    assert len(scene.sent) == 6
+
+
+def test_a_registrar_that_grants_more_than_was_asked_hears_of_us_when_we_meant() -> None:
+    """It may be restarted long before: `expires` says how soon that is to be found out."""
+    scene = Scene(PBX)
+    registrar = Registrar(scene)
+    registrar.start()
+    registrar.accept(86_400)
+    assert scene.told(Registered)[-1].expires == 300
+    scene.advance(270.1)
+    assert registrar.resolve().get("CSeq") == "2 REGISTER"
+
+
 def test_403_is_backed_off_at_once() -> None:
     scene = Scene(PBX)
     registrar = Registrar(scene, FIRST, SECOND)
