@@ -34,6 +34,9 @@ _EXPIRE_SECONDS = 3600.0
 _STATUS_SECONDS = 0.25
 _CLOCK_SECONDS = 5.0
 """A clock that goes back by less was only corrected."""
+_LEAP_SECONDS = 3600.0
+_DOUBT_SECONDS = 86400.0
+"""How long after a leap of the clock nothing is deleted for its age: it may be wrong now."""
 
 
 class Courier:
@@ -53,6 +56,7 @@ class Courier:
         self._next_expiry = 0.0
         self._next_status = 0.0
         self._seen = 0.0
+        self._seen_monotonic = time.monotonic()
         self._spool = Spool(config.spool)
         self._spool.attach()
         self._dispatch = Dispatch(self._spool, config, self._post, self._say)
@@ -93,10 +97,13 @@ class Courier:
             while True:
                 self._results.get_nowait()()
                 self._changed = True
-        now = time.time()
+        now, monotonic = time.time(), time.monotonic()
         if now < self._seen - _CLOCK_SECONDS:
             self._clock_went_back(self._seen - now)
-        self._seen = now
+        elif self._seen and now - self._seen - (monotonic - self._seen_monotonic) > _LEAP_SECONDS:
+            log.warning("the clock went on by %d s: nothing is deleted today", now - self._seen)
+            self._next_expiry = now + _DOUBT_SECONDS
+        self._seen, self._seen_monotonic = now, monotonic
         if self._stop_at is None or now < self._stop_at:
             self._dispatch.run(now, only_new=self._stop_at is not None)
         if now >= self._next_check:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
@@ -45,6 +47,43 @@ def test_what_waits_is_tried_when_the_clock_goes_back(
         courier._work()
         assert dispatch.in_hand == 1
         assert courier._patience() <= 15.0
+        dispatch._encoders.shutdown()
+        dispatch.close()
+        for end in (courier._wake_in, courier._wake_out, ours):
+            end.close()
+
+
+def test_a_leap_of_the_clock_deletes_nothing(
+    make_config: MakeConfig, spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, passed = time.time(), [0.0]
+    leap = [0.0]
+    clock = SimpleNamespace(time=lambda: now + passed[0] + leap[0], monotonic=lambda: passed[0])
+    monkeypatch.setattr("sipmail.mail.courier.time", clock)
+    kept = a_message(ended=datetime.fromtimestamp(now, UTC), ending="caller")
+    spool.begin(kept)
+    spool.finish(kept)
+    spool.move(kept.id, State.QUEUE, State.DONE)
+    ours, theirs = Channel.pair()
+    with theirs:
+        courier = Courier(ours, make_config(keep="7d"), LogLines())
+        dispatch = courier._dispatch
+
+        def left() -> list[str]:
+            courier._work()
+            dispatch._encoders.shutdown()
+            dispatch._encoders = ThreadPoolExecutor(1)
+            return spool.ids(State.DONE)
+
+        assert left() == [kept.id]
+        leap[0] = 30 * 86400.0
+        assert left() == [kept.id]
+        passed[0] = 80_000.0
+        assert left() == [kept.id]
+        leap[0] = 0.0  # corrected
+        assert left() == [kept.id]
+        passed[0] = 8 * 86400.0
+        assert left() == []
         dispatch._encoders.shutdown()
         dispatch.close()
         for end in (courier._wake_in, courier._wake_out, ours):
