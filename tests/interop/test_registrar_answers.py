@@ -29,7 +29,7 @@ STEPS = (
     expect_request("REGISTER", has=["Expires: 60"]),
     answer("423 Interval Too Brief", ["Min-Expires: 120"]),
     expect_request("REGISTER", has=["Expires: 120"]),
-    answer("302 Moved Temporarily", ["Contact: <sip:127.0.0.1:[local_port]>"]),
+    answer("302 Moved Temporarily", ["Contact: <sip:127.0.0.1:[local_port];transport=udp>"]),
     expect_request("REGISTER", has=["Expires: 120"]),
     answer("480 Temporarily Unavailable", _SOON),
     expect_request("REGISTER", has=["Expires: 120"]),
