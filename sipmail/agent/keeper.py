@@ -36,6 +36,8 @@ class Keeper:
         self._started = 0.0
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._gone = False
+        """Whether it died since it was started."""
 
     async def start(self) -> None:
         """The first start; its failure is the caller's."""
@@ -44,6 +46,7 @@ class Keeper:
 
     def died(self) -> None:
         """To be called when the child is gone; it is started again unless `stop` was called."""
+        self._gone = True
         if self._stopping or (self._task is not None and not self._task.done()):
             return
         self._task = asyncio.get_running_loop().create_task(self._again())
@@ -60,6 +63,7 @@ class Keeper:
             await self._rest(pause)
             try:
                 self._started = loop.time()
+                self._gone = False
                 await self._start()
             except (SipmailError, OSError) as error:
                 log.error("the %s could not be started: %s", self._name, error)
@@ -67,7 +71,8 @@ class Keeper:
             except Exception:
                 log.exception("the %s could not be started", self._name)
                 continue
-            return
+            if not self._gone:
+                return
 
     def stop(self) -> None:
         """From now on a death is wanted."""

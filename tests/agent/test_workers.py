@@ -54,6 +54,32 @@ def test_a_number_of_workers_is_taken_as_it_is_and_auto_is_at_least_one() -> Non
     assert worker_count("auto") >= 1
 
 
+def test_a_child_that_dies_while_it_is_started_comes_back() -> None:
+    async def main() -> None:
+        started: list[int] = []
+        up = asyncio.Event()
+
+        async def start() -> None:
+            started.append(len(started))
+            if len(started) == 2:
+                keeper.died()  # it was ready, and its end is known before its start is over
+            elif len(started) == 3:
+                up.set()
+
+        async def rest(seconds: float) -> None:
+            pass
+
+        keeper = Keeper("child", start, rest)
+        await keeper.start()
+        keeper.died()
+        async with asyncio.timeout(PATIENCE):
+            await up.wait()
+        assert keeper.restarts == 2
+        keeper.stop()
+
+    asyncio.run(main())
+
+
 def test_the_first_death_is_mended_at_once_and_a_start_that_fails_is_tried_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
