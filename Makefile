@@ -17,7 +17,8 @@ VENV ?= .venv
 # Three tests a core at once: calls last as long as they last, and most tests wait for one.
 JOBS ?= $(shell echo $$(( 3 * $$(nproc 2>/dev/null || echo 1) )))
 RUN := $(VENV)/bin/python
-PYTEST := $(RUN) -m pytest -n $(JOBS) --dist worksteal
+# What the tests import is to be compiled once, not by each process of each run.
+PYTEST := PYTHONDONTWRITEBYTECODE= $(RUN) -m pytest -n $(JOBS) --dist worksteal
 # The interpreter for a new .venv; empty takes the newest of these that is there.
 PYTHON ?=
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3.13 python3.12 python3.11 python3)

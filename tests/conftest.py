@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.agent import Agent, configuration
 from tests.support.caller import Caller
+from tests.support.order import spread
 from tests.support.ports import free_port, free_range
 from tests.support.registrar import Registrar
 from tests.support.smtp import SmtpServer
@@ -30,6 +31,13 @@ settings.register_profile(
 settings.load_profile("sipmail")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes run them, the tests come in an order that keeps all of them busy."""
+    if (processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
+        items[:] = spread(items, processes)
+
+
 class StartAgent(Protocol):
     """What the `agent` fixture gives: makes an agent and starts it."""
 
@@ -38,6 +46,7 @@ class StartAgent(Protocol):
         *,
         smtp: SmtpServer | None = None,
         start: bool = True,
+        fresh: bool = False,
         calls: int = 20,
         **sections: Any,
     ) -> Agent: ...
@@ -87,11 +96,12 @@ def agent(tmp_path: Path) -> Iterator[StartAgent]:
         *,
         smtp: SmtpServer | None = None,
         start: bool = True,
+        fresh: bool = False,
         calls: int = 20,
         **sections: Any,
     ) -> Agent:
         folder = tmp_path / f"agent{len(agents)}"
-        made = Agent(folder, configuration(folder, smtp, calls=calls, **sections))
+        made = Agent(folder, configuration(folder, smtp, calls=calls, **sections), fresh=fresh)
         agents.append(made)
         return made.start() if start else made
 

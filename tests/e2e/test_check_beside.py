@@ -36,6 +36,7 @@ def trunk_step(agent: Agent) -> dict[str, Any]:
     return step
 
 
+@pytest.mark.long
 def test_the_running_sipmail_is_asked_and_its_registration_stays(
     agent: StartAgent, registrar: Registrar, tmp_path: Path
 ) -> None:

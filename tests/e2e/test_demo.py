@@ -35,6 +35,7 @@ def demo(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.long
 def test_the_demo_ends_with_an_email_that_carries_the_sample(tmp_path: Path) -> None:
     """In Polish, as where LANG says so; the next test looks at what differs in English."""
     ran = demo(tmp_path / "demo", LC_ALL="pl_PL.UTF-8")

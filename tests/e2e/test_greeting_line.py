@@ -73,6 +73,7 @@ def test_a_greeting_is_recorded_and_heard(agent: StartAgent, tmp_path: Path) -> 
     assert started.messages("queue") == []
 
 
+@pytest.mark.long
 def test_listen_and_record_again_before_it_is_kept(agent: StartAgent, tmp_path: Path) -> None:
     started = agent(**sections(tmp_path))
     greeting = started.spool / "greetings" / "sales.wav"

@@ -100,7 +100,7 @@ class Party:
 def test_killed_in_the_middle_of_twenty_recordings(
     agent: StartAgent, smtp_server: SmtpServer, tmp_path: Path
 ) -> None:
-    running = agent(smtp=smtp_server, calls=CALLS + 5, **short_sections(tmp_path))
+    running = agent(fresh=True, smtp=smtp_server, calls=CALLS + 5, **short_sections(tmp_path))
     with Party(running, CALLS, 10.0) as party:
         begun = time.monotonic()
         until(lambda: time.monotonic() - begun > 2.5, "two and a half seconds of speech")
@@ -129,7 +129,7 @@ def test_killed_in_the_middle_of_twenty_recordings(
 def test_the_media_worker_killed_alone(
     agent: StartAgent, smtp_server: SmtpServer, tmp_path: Path
 ) -> None:
-    running = agent(smtp=smtp_server, **short_sections(tmp_path))
+    running = agent(fresh=True, smtp=smtp_server, **short_sections(tmp_path))
     with Party(running, 3, 10.0) as party:
         begun = time.monotonic()
         until(lambda: time.monotonic() - begun > 1.5, "one and a half seconds of speech")
@@ -159,7 +159,7 @@ def test_the_media_worker_killed_alone(
 def test_one_of_two_media_workers_killed_leaves_the_calls_of_the_other(
     agent: StartAgent, smtp_server: SmtpServer, tmp_path: Path
 ) -> None:
-    running = agent(smtp=smtp_server, **short_sections(tmp_path, rtp={"workers": 2}))
+    running = agent(fresh=True, smtp=smtp_server, **short_sections(tmp_path, rtp={"workers": 2}))
     with Party(running, 4, 10.0) as party:
         begun = time.monotonic()
         until(lambda: time.monotonic() - begun > 1.5, "one and a half seconds of speech")
@@ -198,7 +198,7 @@ def answered_again(phone: Caller) -> Call:
 def test_nothing_outlives_a_killed_parent_and_the_next_start_works_at_once(
     agent: StartAgent, smtp_server: SmtpServer, tmp_path: Path
 ) -> None:
-    running = agent(smtp=smtp_server, **short_sections(tmp_path))
+    running = agent(fresh=True, smtp=smtp_server, **short_sections(tmp_path))
     with Party(running, 2, 10.0) as party:
         begun = time.monotonic()
         until(lambda: time.monotonic() - begun > 1.5, "one and a half seconds of speech")
@@ -227,7 +227,7 @@ def test_nothing_outlives_a_killed_parent_and_the_next_start_works_at_once(
 def test_killed_during_the_greeting_a_call_is_a_missed_call(
     agent: StartAgent, smtp_server: SmtpServer, caller: Callable[..., Caller], tmp_path: Path
 ) -> None:
-    running = agent(smtp=smtp_server)
+    running = agent(fresh=True, smtp=smtp_server)
     phone = caller(running.address, user=own_number())
     call = phone.call()
     call.send(opening())
@@ -240,7 +240,7 @@ def test_killed_during_the_greeting_a_call_is_a_missed_call(
 
 
 def test_a_second_agent_on_the_same_spool_says_so_and_ends(agent: StartAgent) -> None:
-    running = agent()
+    running = agent(fresh=True)
     ran = subprocess.run(
         [sys.executable, "-m", "sipmail", "run", "-c", str(running.file)],
         cwd=ROOT,

@@ -168,7 +168,7 @@ def test_the_grace_of_a_stop_ends(
 
 
 def test_a_stop_without_calls_is_quick(agent: StartAgent) -> None:
-    running = agent()
+    running = agent(fresh=True)
     asked = time.monotonic()
     assert running.stop(15) == 0
     assert time.monotonic() - asked < 5

@@ -16,7 +16,7 @@ from tests.support.smtp import SmtpServer
 
 WARM_UP, CALLS, RATE = 20, 200, 25.0
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(180)]
 
 
 def test_short_calls_leave_only_their_messages(
@@ -24,6 +24,7 @@ def test_short_calls_leave_only_their_messages(
 ) -> None:
     greeting = write_greeting(tmp_path / "greeting.wav", 0.2)
     running = agent(
+        fresh=True,
         smtp=smtp_server,
         calls=CALLS + WARM_UP + 20,
         rtp={"codecs": ["PCMU"]},

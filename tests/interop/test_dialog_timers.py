@@ -138,6 +138,7 @@ def test_over(name: str, transport: str, play: Play) -> None:
     play(CALLS[name], transport)
 
 
+@pytest.mark.long
 def test_what_takes_its_time(exchange: Agent, sipp: str, tmp_path: Path) -> None:
     """An ACK that never comes (32 s), our refreshes (45 s), and none of the caller's (60 s)."""
     with ThreadPoolExecutor() as together:

@@ -31,6 +31,7 @@ def a_call(address: str) -> tuple[str, ...]:
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_calls_arrive_at_the_new_address(transport: str, sipp: str, tmp_path: Path) -> None:
     proxy = Proxy(require_program("kamailio"), PBX)
@@ -46,7 +47,7 @@ def test_calls_arrive_at_the_new_address(transport: str, sipp: str, tmp_path: Pa
         sip={"listen": listen, "trunks": {"local": None, "pbx": trunk}},
         mailboxes={"sales": {"greeting": str(sounds.greeting(tmp_path / "greeting.wav"))}},
     )
-    agent = Agent(tmp_path, settings)
+    agent = Agent(tmp_path, settings, fresh=True)  # in that network
     with joined(BEFORE, PBX) as (here, there):
 
         def call(address: str) -> None:

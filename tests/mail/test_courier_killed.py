@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from sipmail.spool.layout import COURIER_LOCK
 from sipmail.spool.spool import Spool, State
 from tests.mail.calls import leave
@@ -78,6 +80,7 @@ def test_killed_between_the_250_and_its_note_it_comes_again_under_the_same_id(
     scenario(work())
 
 
+@pytest.mark.long
 def test_killed_at_any_time_nothing_is_lost_and_little_comes_twice(
     make_config: MakeConfig, spool: Spool, smtp_server: SmtpServer
 ) -> None:

@@ -17,12 +17,14 @@ from typing import Any
 
 import yaml
 
+from tests.support.nursery import Born, nursery
 from tests.support.patience import PATIENCE
 from tests.support.ports import free_port, free_range
 from tests.support.smtp import SmtpServer
 
 ROOT = Path(__file__).resolve().parents[2]
 READY = "ready"
+_RESTING = 40
 
 
 def configuration(
@@ -33,7 +35,8 @@ def configuration(
     `sections` replace or, where both are mappings, extend the top-level keys. Without `smtp` the
     e-mails go to the Maildir `folder/mail`.
     """
-    first, last = free_range(2 * (calls + -(-calls // 4)))  # ports rest after a call
+    # Ports rest for a minute after a call, and a module's tests call one after the other.
+    first, last = free_range(2 * (calls + max(-(-calls // 4), _RESTING)))
     mail: dict[str, Any] = {"from": "Voicemail <voicemail@sipmail.test>"}
     if smtp is None:
         mail["maildir"] = "mail"
@@ -87,14 +90,16 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 class Agent:
     """One agent: `start`, then calls to `address`, then `stop` or `kill9`; may start again."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, settings: Mapping[str, Any], *, fresh: bool = False) -> None:
+        """A `fresh` one is started as a shell would, even where the nursery can spare the time."""
         self.folder = folder
         self.file = folder / "sipmail.yaml"
         self.lines: list[str] = []
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[bytes] | Born | None = None
         self._reader: threading.Thread | None = None
         self._changed = threading.Condition()
         self.sessions: list[int] = []
+        self._fresh = fresh
         self.write(settings)
 
     def write(self, settings: Mapping[str, Any]) -> None:
@@ -119,22 +124,30 @@ class Agent:
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
     def start(self, timeout: float = PATIENCE, **environment: str) -> Agent:
-        """Starts it and returns once it said `ready`; AssertionError with its log otherwise."""
+        """Starts it and returns once it said `ready`; AssertionError with its log otherwise.
+
+        With additions to the `environment` it is a fresh one.
+        """
         with self._changed:
             self.lines = []
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "sipmail", "run", "-c", str(self.file)],
-            cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        arguments = ["run", "-c", str(self.file)]
+        variables = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment}
+        log, stderr = os.pipe()
+        if self._fresh or environment:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "sipmail", *arguments],
+                cwd=self.folder,
+                env=variables,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        else:
+            self._process = nursery().start(arguments, self.folder, variables, stderr)
+        os.close(stderr)
         self.sessions.append(self._process.pid)
-        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader = threading.Thread(target=self._read, args=(log,), daemon=True)
         self._reader.start()
         self.wait_log(lambda line: READY in line.split(), timeout, "the line `ready`")
         return self
@@ -233,9 +246,8 @@ class Agent:
     def _reading(self) -> bool:
         return self._reader is not None and self._reader.is_alive()
 
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stderr is not None
-        with process.stderr as stream:
+    def _read(self, log: int) -> None:
+        with open(log, encoding="utf-8", errors="replace") as stream:
             for line in stream:
                 with self._changed:
                     self.lines.append(line.rstrip("\n"))
