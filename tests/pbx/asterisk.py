@@ -74,6 +74,7 @@ class Asterisk:
             self._write(template.name, template.read_text(), values)
         self._values = values
         self._login = algorithms
+        self._version = 0
         self.configure(endpoint=endpoint, dialplan=dialplan)
 
     def configure(self, *, endpoint: Iterable[str] = (), dialplan: str = "") -> None:
@@ -81,13 +82,17 @@ class Asterisk:
         pjsip = documented("pjsip.conf")
         head, separator, rest = pjsip.partition("\n[sipmail]\ntype=auth")
         assert separator, "the document's pjsip.conf begins with the endpoint"
-        text = "\n".join((head, *endpoint, f"{separator}\n{self._login}")) + rest
+        self._version += 1
+        mark = f"set_var=CONFIGURATION={self._version}"
+        lines = (head, *endpoint, mark, f"{separator}\n{self._login}")
+        text = "\n".join(lines) + rest
         self._write("sipmail.conf", text, self._values)
         calls = documented("extensions.conf").replace(",20)", f",{RING})")
         self._write("sipmail_extensions.conf", f"{calls}\n{dialplan}", self._values)
         if self._process is not None:
-            self.cli("pjsip reload")
             self.cli("dialplan reload")
+            self.cli("module reload res_pjsip.so")  # which only begins it
+            self.wait_cli(f"pjsip show endpoint {USER}", rf"CONFIGURATION +: {self._version}\b")
 
     @property
     def address(self) -> tuple[str, int]:

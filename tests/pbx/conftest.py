@@ -101,15 +101,15 @@ def check_sound(mail: Delivered, spoken: Sound) -> None:
 
 
 def leave_message(office: Office, number: str, spoken: Sound, codec: str = "PCMU") -> None:
-    """The carrier calls, listens to the greeting, draws breath, speaks, and hangs up.
+    """The carrier calls, listens to the greeting, draws breath, speaks, breathes out, hangs up.
 
-    FreeSWITCH drops two of the first packets that it gets in a call.
+    FreeSWITCH passes on neither the second and third packet of a call nor the very last one.
     """
     payload_type = CODECS[codec]
     call = office.carrier.call(number, codecs=(payload_type,))
     call.wait_quiet()
     breath = SILENCE[payload_type] * (RATE // 2)
-    call.send(schedule(breath + spoken.raw.read_bytes(), payload_type))
+    call.send(schedule(breath + spoken.raw.read_bytes() + breath, payload_type))
     call.hang_up()
 
 

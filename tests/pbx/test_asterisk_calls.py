@@ -68,7 +68,8 @@ CALLERS = {
 def test_who_calls(shared: Office, told: str, who: str) -> None:
     setting, number, name = CALLERS[who]
     step = f"Set({setting})" if setting else "NoOp()"
-    dialplan = f"exten => 902,1,{step}\n same => n,Goto(202,1)\n"
+    target = "Set(REDIRECTING(to-num,i)=sipmail)"  # for the reason in History-Info
+    dialplan = f"exten => 902,1,{step}\n same => n,{target}\n same => n,Goto(202,1)\n"
     shared.pbx.configure(endpoint=TOLD[told], dialplan=dialplan)
     since = len(shared.agent.lines)
     call = shared.carrier.call("902")
