@@ -150,8 +150,7 @@ class Agent:
         self._prompts = await self.store.run(prepare_all, self.config, self._prompt_cache)
         self.switchboard.reception = self._reception()
         await self.store.run(self.switchboard.reception.warm_up)
-        await self._courier_keeper.start()
-        await self.workers.start()
+        await self._start_children()
         handlers = {
             "queue.adopt": adopter(self.store, self.courier.notify),
             standing.COMMAND: lambda _: standing.report(self.config, self.trunks),
@@ -174,6 +173,14 @@ class Agent:
         sys.stderr.write(f"ready {' '.join(listening)}\n")
         sys.stderr.flush()
         self.driver.perform(self.endpoint.start(self.driver.now))
+
+    async def _start_children(self) -> None:
+        """Courier and media workers at the same time: each has much to load."""
+        courier = asyncio.create_task(self._courier_keeper.start())
+        try:
+            await self.workers.start()
+        finally:
+            await courier
 
     def _reception(self) -> Reception:
         return Reception(

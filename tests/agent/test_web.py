@@ -28,7 +28,7 @@ def test_it_stops_long_before_its_poll_is_over(host: str) -> None:
     server.start()
     began = time.monotonic()
     server.stop()
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 4
 
 
 def test_silent_clients_keep_nobody_out_and_take_no_files(

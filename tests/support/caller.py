@@ -244,7 +244,7 @@ class Call:
         assert final is not None
         return final
 
-    def wait(self, condition: Callable[[], bool], timeout: float) -> bool:
+    def wait(self, condition: Callable[[], bool], timeout: float = PATIENCE) -> bool:
         with self._changed:
             return self._changed.wait_for(condition, timeout)
 
