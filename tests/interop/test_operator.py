@@ -87,7 +87,6 @@ class Desk(Office):
             service=mailbox,
             steps=steps,
             sound=sound,
-            seconds=40,
         ).finish()
         return call_id_of(trace)
 
@@ -203,5 +202,5 @@ def test_through_a_proxy_at_which_it_is_registered(
         ],
     )
     steps = (*ANSWERED, pause(2000), *key(2, "0"), refer, *ACCEPTED, *TAKEN)
-    Sipp(sipp, tmp_path, "proxy", server.address, steps=steps, seconds=40).finish()
+    Sipp(sipp, tmp_path, "proxy", server.address, steps=steps).finish()
     started.wait_log("the operator has taken it")
