@@ -4,6 +4,7 @@
 #   make test      the whole test suite (with real peers, where their programs are installed)
 #   make check     ruff, mypy and the fast tests
 #   make interop   only the tests against SIPp, Kamailio, baresip and pyVoIP
+#   make pbx       calls through an Asterisk or FreeSWITCH: ASTERISK=/usr/sbin/asterisk FREESWITCH=…
 #   make bench     CPU, memory and time per call, beside the floor in C and a pyVoIP voicemail
 #   make clean     removes everything that the other targets made
 
@@ -11,7 +12,7 @@ SHELL := /bin/sh
 .SHELLFLAGS := -eu -c
 .ONESHELL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint interop bench clean
+.PHONY: help demo test check lint interop pbx bench clean
 
 VENV ?= .venv
 # Three tests a core at once: calls last as long as they last, and most tests wait for one.
@@ -43,6 +44,9 @@ check: lint
 
 interop: $(VENV)/.developed
 	@$(PYTEST) -m interop $(ARGS)
+
+pbx: $(VENV)/.developed
+	@ASTERISK='$(ASTERISK)' FREESWITCH='$(FREESWITCH)' $(RUN) -m pytest -n 2 tests/pbx $(ARGS)
 
 bench: $(VENV)/.developed
 	@$(RUN) -m bench.run $(ARGS)

@@ -25,7 +25,7 @@ from tests.pbx.phone import AnsweringPhone
 from tests.support import sounds
 from tests.support.agent import Agent, configuration, merged
 from tests.support.caller import Caller
-from tests.support.patience import PATIENCE
+from tests.support.patience import PATIENCE, eventually
 from tests.support.ports import free_port
 from tests.support.rtp import PCMA, PCMU, RATE, SILENCE, schedule
 from tests.support.siptext import Message
@@ -81,9 +81,16 @@ class Office:
 
     def newest_message(self) -> dict[str, Any]:
         """The message.json of the call that came last."""
-        folders = [path for state in STATES for path in self.agent.messages(state)]
-        newest = max(folders, key=lambda path: path.name)
-        return dict(json.loads((newest / "message.json").read_text(encoding="utf-8")))
+
+        def found() -> dict[str, Any] | None:
+            folders = [path for state in STATES for path in self.agent.messages(state)]
+            newest = max(folders, key=lambda path: path.name)
+            try:
+                return dict(json.loads((newest / "message.json").read_text(encoding="utf-8")))
+            except FileNotFoundError:
+                return None  # it has just moved on
+
+        return eventually(found, "a message")
 
 
 def text_of(mail: Delivered) -> str:

@@ -49,7 +49,12 @@ class AnsweringPhone:
         eventually(lambda: self.invites or None, "a call for the phone")
 
     def wait_quiet(self, quiet: float = 0.4, spoken: int = 10) -> None:
-        """Until it has heard `spoken` packets and then nothing for `quiet` seconds."""
+        """Until it has heard `spoken` packets from now on, and then nothing for `quiet` seconds."""
+        self.rtp.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while self.rtp.recv(2048):
+                pass
+        self.rtp.settimeout(0.2)
         heard, last = 0, time.monotonic()
 
         def still() -> bool:

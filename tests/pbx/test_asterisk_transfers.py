@@ -124,8 +124,9 @@ def test_the_operator_takes_the_call(
     spoken = sound("PCMU")
     call = press_zero(one)
     one.agent.wait_log("the operator has taken it")
-    one.phone.send(schedule(spoken.raw.read_bytes(), PCMU))
-    assert spoken.raw.read_bytes() in call.heard_payload(PCMU)
+    said = spoken.raw.read_bytes()
+    one.phone.send(schedule(said, PCMU))
+    assert call.wait(lambda: said in call.heard_payload(PCMU), 10), "the caller does not hear them"
     call.hang_up()
 
 

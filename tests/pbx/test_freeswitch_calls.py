@@ -88,6 +88,8 @@ def test_the_ways_of_a_call(
     mail = one.mail()
     assert "the line was busy" in text_of(mail)
     assert str(mail.message["X-Sipmail-Caller"]) == "+48600111222"
+    if "secure" in dialplan:
+        assert "a=crypto:1 AES_CM_128_HMAC_SHA1_80" in one.pbx.log()
     if dialplan in UNTOUCHED:
         check_sound(mail, spoken)
     else:
