@@ -29,14 +29,17 @@ _PACKET = 12 + STEP
 _SILENCE = {0: 0xFF, 8: 0xD5}
 # So many calls share a port of the generator; their RTP is told apart by the server's ports.
 _CALLS_A_SOCKET = 64
-_GIVE_UP = 40.0
+_GIVE_UP = 60.0
+_PAUSE = 0.5
 
 
 @dataclass(frozen=True)
 class Order:
     """`listen` and `talk` are seconds; `audio` is raw G.711 that calls speak stretches of.
 
-    With `media_base` there is no SIP: call i sends to port `media_base + 2 i` from the start.
+    A caller speaks after `listen`, and not before as many packets as the `prompts` have were heard
+    and then nothing for `_PAUSE`: after the beep, however late that comes. With `media_base` there
+    is no SIP: call i sends to port `media_base + 2 i` from the start.
     """
 
     host: str
@@ -46,6 +49,7 @@ class Order:
     listen: float
     talk: float
     audio: str
+    prompts: int = 0
     payload_type: int = 0
     user: str = "201"
     sip_port: int = 0
@@ -79,6 +83,9 @@ class Generator:
         self._inbox = Inbox()
         self._start = np.full(order.calls, np.inf)
         self._sent = np.zeros(order.calls, np.int64)
+        self._spoken = np.zeros(order.calls, np.int64)
+        self._heard_packets = np.zeros(order.calls, np.int64)
+        self._heard_last = np.full(order.calls, np.inf)
         self._call_at_port = np.full(65536, -1, np.int64)
         self._heard: list[tuple[NDArray[np.int64], Batch]] = []
         self._waiting: set[int] = set()
@@ -121,8 +128,8 @@ class Generator:
                     leg.state in (State.DONE, State.FAILED) for leg in self.legs
                 ):
                     break
+            self._hear(now)
             self._speak(now)
-            self._hear()
             tick = max(tick + _TICK, now)
             time.sleep(max(0.0, tick - time.monotonic()))
         return self._result(begun, peak)
@@ -182,8 +189,7 @@ class Generator:
         calls = np.flatnonzero(self._start + self._sent * PTIME <= now)
         if not len(calls):
             return
-        k = self._sent[calls]
-        spoken = k - round(order.listen / PTIME)
+        k, spoken = self._sent[calls], self._spoken[calls]
         over = spoken >= round(order.talk / PTIME)
         for call in calls[over]:
             leg = self.legs[call]
@@ -199,18 +205,32 @@ class Generator:
         rows[calls, 2:4] = (k & 0xFFFF).astype(">u2").view(np.uint8).reshape(-1, 2)
         rows[calls, 4:8] = (k * STEP).astype(">u4").view(np.uint8).reshape(-1, 4)
         frames = self._frames[(spoken + calls * 37) % len(self._frames)]
-        frames[spoken < 0] = _SILENCE[order.payload_type]
+        speaks = (spoken > 0) | self._turn(calls, k, now)
+        frames[~speaks] = _SILENCE[order.payload_type]
+        self._spoken[calls] += speaks
         rows[calls, 12:] = frames
         groups = self._groups[calls]
         for group in np.unique(groups):
             self._unsent += self._outbox.send(self._sockets[group], calls[groups == group])
         self._sent[calls] += 1
 
-    def _hear(self) -> None:
-        """Takes what came, with its kernel times; it is looked at when all is over."""
+    def _turn(self, calls: NDArray[np.intp], k: NDArray[np.int64], now: float) -> NDArray[np.bool_]:
+        """Which of the calls may begin to speak with their packet number `k`."""
+        listened = k >= round(self.order.listen / PTIME)
+        if not self.order.prompts:
+            return listened
+        heard = self._heard_packets[calls] >= self.order.prompts
+        return listened & heard & (now - self._heard_last[calls] > _PAUSE)
+
+    def _hear(self, now: float) -> None:
+        """Takes what came, with its kernel times; these are looked at when all is over."""
         for sock in self._sockets:
             while (batch := self._inbox.receive(sock)) is not None:
-                self._heard.append((self._call_at_port[batch.ports], batch))
+                calls = self._call_at_port[batch.ports]
+                self._heard.append((calls, batch))
+                known = calls[calls >= 0]
+                np.add.at(self._heard_packets, known, 1)
+                self._heard_last[known] = now
 
     def _greetings(self) -> tuple[int, int, NDArray[np.float64]]:
         """Packets heard, packets lost between them, and how far each was from 20 ms (seconds).

@@ -42,6 +42,7 @@ from bench.program import (
 from bench.report import Row, save, show
 from bench.verify import verify
 
+_BEEP = 0.35
 _BEEP_AND_QUIET = 1.5
 _IDLE = 10.0
 # pyVoIP starts three threads a call: more calls than these would measure its collapse.
@@ -119,7 +120,7 @@ def sipmail(bench: Bench, attachment: str) -> Row:
             time.sleep(_IDLE)
             idle_cpu = (cpu_seconds(process.pid) - before).total() / _IDLE
             before = cpu_seconds(process.pid)
-            order = bench.order(sip_port)
+            order = bench.order(sip_port, prompts=round((bench.greeting + _BEEP) * 50))
             if attachment != "wav":
                 order = replace(order, audio=str(bench.speech))
             with Peak(process.pid) as peak:

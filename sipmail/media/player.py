@@ -67,7 +67,9 @@ class Player:
 
     __slots__ = (
         "_block",
+        "_final",
         "_jobs",
+        "_last_sent",
         "_leg",
         "_packets",
         "_played",
@@ -92,12 +94,14 @@ class Player:
         sock: socket.socket,
         prompts: Prompts,
         played: Callable[[int], None],
+        last_sent: Callable[[], None],
         *,
         ssrc: int,
         sequence: int,
         timestamp: int,
     ) -> None:
-        """`played` is called with the token of a `play` when its sound is over.
+        """`last_sent` is called right after the last packet of all that is to be played, `played`
+        with the token of a `play` when its sound is over.
 
         `sequence` is the first sequence number, `timestamp` that of tick 0: both random.
         """
@@ -114,6 +118,7 @@ class Player:
         self._send = sock.send
         self._prompts = prompts
         self._played = played
+        self._last_sent = last_sent
         self._leg: Leg | None = None
         self._samples = 0
         self._sequence = sequence & 0xFFFF
@@ -123,6 +128,7 @@ class Player:
         self._packets: list[memoryview] = []
         self._row = 0
         self._ready = 0
+        self._final = 0  # how many rows were sent when the last one was; 0: it is not built yet
         self._talking = False
 
     @property
@@ -159,6 +165,7 @@ class Player:
         if self._leg is not None:
             job.words = self._load(job.prompts)
         self._jobs.append(job)
+        self._final = 0
 
     def stop(self) -> None:
         """Forgets what plays and what would; the owner takes the player off the wheel."""
@@ -173,6 +180,7 @@ class Player:
         """
         self.stop()
         self._played = _nobody
+        self._last_sent = _nothing
 
     def timestamp(self, tick: int) -> int:
         """The RTP timestamp of a tick."""
@@ -197,6 +205,8 @@ class Player:
                 self.octets += self._samples
         else:
             self._transmit(packet, self._samples)
+        if self._row == self._final:
+            self._last_sent()
         return True
 
     def idle(self, tick: int) -> None:
@@ -245,7 +255,7 @@ class Player:
         if self._jobs:
             self._jobs[0].position += self._row * self._samples
         self._sequence = (self._sequence + self._row) & 0xFFFF
-        self._row = self._ready = 0
+        self._row = self._ready = self._final = 0
 
     def _fill(self, tick: int) -> bool:
         """Builds the next second; False when there is nothing more to play."""
@@ -278,6 +288,10 @@ class Player:
         block.sources[:] = self.ssrc
         self._packets = block.packets
         self._ready = rows
+        assert job.words is not None  # its code words have just been copied
+        if len(self._jobs) == 1:
+            left = sum(map(len, job.words)) - job.position - rows * self._samples
+            self._final = rows if left <= 0 else 0
         return True
 
     def _copy(self, job: _Job, block: _Block, silence: int) -> int:
@@ -305,6 +319,10 @@ class Player:
 
 def _nobody(token: int) -> None:
     """Is told what nobody wants to know any more."""
+
+
+def _nothing() -> None:
+    """Is told, too."""
 
 
 _RAMP = np.arange(_BLOCK_TICKS // min(PTIMES), dtype=np.int64)

@@ -92,6 +92,7 @@ class Session:
             rtp,
             studio.prompts,
             self._played,
+            self._last_sent,
             ssrc=studio.random(32),
             sequence=studio.random(15),
             timestamp=studio.random(32),
@@ -288,13 +289,17 @@ class Session:
             self._overrun += overrun(self._rtp)
             recorder.close()
 
+    def _last_sent(self) -> None:
+        """What the caller says from now on is an answer; what has come until now was said, or
+        pressed, over the prompt."""
+        if self._recorder is None:
+            tick = self._studio.wheel.tick
+            self._drain(tick)
+            self._prelude = Prelude(tick)
+
     def _played(self, token: int) -> None:
         if not self.player.playing:
             self._on_wheel = False  # its step returns False, the wheel takes it off
-            if self._recorder is None:
-                tick = self._studio.wheel.tick
-                self._drain(tick)  # what has come until now was said, or pressed, over the prompt
-                self._prelude = Prelude(tick)
         self._studio.emit(Played(self.call, token))
 
     def _join(self) -> None:

@@ -48,10 +48,13 @@ class Call:
         self.folder = folder
         self.wire = Wire()
         self.played: list[int] = []
+        self.over: list[int] = []
+        """How many packets were sent when the last one was."""
         self.player = Player(
             cast(socket.socket, self.wire),
             Prompts(),
             self.played.append,
+            lambda: self.over.append(len(self.wire.sent)),
             ssrc=7,
             sequence=65500,
             timestamp=0xFFFFF000,
@@ -94,6 +97,7 @@ def test_every_sample_once_and_the_tail_is_silence(tmp_path: Path, ptime: int) -
     assert len(sound) == -(-19_997 // size) * size
     assert set(sound[19_997:]) <= {0xD5}
     assert call.played == [1]
+    assert call.over == [len(call.wire.sent)]
     assert call.player.sent == len(call.wire.sent)
     assert call.player.octets == len(sound)
 
@@ -127,6 +131,7 @@ def test_plays_that_wait_follow_in_the_next_turn(call: Call) -> None:
     assert sum(p.marker for p in call.wire.sent) == 1
     call.turns(1)
     assert call.played == [1, 2]
+    assert call.over == [4]
     assert not call.player.playing
 
 
@@ -158,6 +163,7 @@ def test_another_codec_and_ptime_in_the_middle(call: Call) -> None:
     call.turns(60)
     call.player.configure(leg(codec="PCMU", payload_type=0, ptime=30))
     call.turns(1000)
+    assert call.over == [len(call.wire.sent)]
     assert call.sound()[: len(WORDS)] == WORDS  # the two files hold the same bytes here
     assert [p.payload_type for p in call.wire.sent[59:61]] == [8, 0]
     assert len(call.wire.sent[60].payload) == 240

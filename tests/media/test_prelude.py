@@ -12,14 +12,21 @@ from tests.media.loopback import prompt
 from tests.media.one_call import KEY, LOUD, Call, Make, recorded
 
 
-def played(call: Call, folder: Path, seconds: float = 0.5) -> list[bytes]:
-    """A prompt was heard to its end, while the caller spoke; what was said then."""
-    call.session.play([prompt(folder, "beep", LOUD * round(seconds * 50))], 1)
+def hear(call: Call, folder: Path, name: str, packets: int, token: int = 1) -> list[bytes]:
+    """A prompt was heard to its last packet, while the caller spoke; what was said then."""
+    call.phone.heard()
+    call.session.play([prompt(folder, name, LOUD * packets)], token)
     said: list[bytes] = []
-    while Played("call", 1) not in call.events:
+    count = 0
+    while count < packets:
         said += call.talk(0.02)
+        count += len(call.phone.packets())
         assert call.now < 10
     return said
+
+
+def played(call: Call, folder: Path) -> list[bytes]:
+    return hear(call, folder, "beep", 25)
 
 
 @pytest.mark.parametrize("multiple", [True, False])
@@ -43,6 +50,28 @@ def test_the_recording_begins_where_the_prompt_was_over(
     assert index.arrival[-1] == pytest.approx(late + 1.0, abs=0.03)
 
 
+def test_who_speaks_when_the_last_packet_is_heard_is_recorded_from_there(
+    call: Call, tmp_path: Path
+) -> None:
+    call.connect()
+    call.talk(0.2)
+    call.phone.heard()
+    call.session.play([prompt(tmp_path, "beep", LOUD * 25)], 1)
+    count = 0
+    while count < 25:
+        over = call.phone.say(1)
+        call.pass_(0.01)
+        count += len(call.phone.packets())
+    sent = call.phone.say(3)  # a busy worker has not come round again
+    assert Played("call", 1) not in call.events
+    call.pass_(0.05)
+    assert Played("call", 1) in call.events
+    path = call.record()
+    call.session.stop()
+    assert over
+    assert recorded(path) == sent
+
+
 def test_what_was_said_over_a_prompt_is_not_recorded(call: Call, tmp_path: Path) -> None:
     call.connect()
     call.talk(0.2)
@@ -59,9 +88,7 @@ def test_after_another_prompt_only_what_follows_that_one(call: Call, tmp_path: P
     call.talk(0.2)
     played(call, tmp_path)
     call.talk(0.5)
-    call.session.play([prompt(tmp_path, "again", LOUD * 10)], 2)
-    while Played("call", 2) not in call.events:
-        call.talk(0.02)
+    hear(call, tmp_path, "again", 10, token=2)
     sent = call.talk(0.3)
     path = call.record()
     call.session.stop()
