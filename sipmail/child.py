@@ -63,6 +63,11 @@ class Child(Generic[Answer]):
         """Its process id, None while there is none."""
         return self._process.pid if self._process else None
 
+    @property
+    def running(self) -> bool:
+        """Whether it is there and has said that it is ready."""
+        return self._channel is not None and self._ready is not None and self._ready.done()
+
     async def start(self, *arguments: str, greeting: Sequence[object] = ()) -> None:
         """Starts the process, sends it the `greeting` and waits until it said that it is ready;
         raises `failure`. To be called in the main thread (see `sipmail.process.spawn`)."""

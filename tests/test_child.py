@@ -42,14 +42,17 @@ def alive(pid: int) -> bool:
 def test_one_that_closed_its_channel_is_ended_before_its_owner_hears_of_it() -> None:
     async def scene() -> None:
         owner = Owner()
+        assert not owner.child.running
         await owner.child.start()
         pid = owner.child.pid
         assert pid is not None
+        assert owner.child.running
         asked = asyncio.create_task(owner.child.ask(lambda request: ("Ask", request)))
         os.kill(pid, signal.SIGUSR1)
         with pytest.raises(MediaError, match="the child died"):
             await asked
         assert owner.child.pid is None
+        assert not owner.child.running
         async with asyncio.timeout(PATIENCE):
             await owner.died.wait()
         assert not alive(pid)

@@ -300,6 +300,8 @@ class Agent:
             free_disk=free_disk,
             least_disk=self.config.limits.free_disk,
             spool_trouble=spool_trouble,
+            dead=("the courier is not running: nothing is delivered",) * (not self.courier.running)
+            + ("no media worker is running: calls are refused",) * (not self.workers.running),
         )
 
     def _status_server(self, host: str, port: int) -> StatusServer:

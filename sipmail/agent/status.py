@@ -52,6 +52,8 @@ class Snapshot:
     least_disk: int
     spool_trouble: str = ""
     """Why nothing can be written to the spool; empty where it can."""
+    dead: tuple[str, ...] = ()
+    """What should be running and is not, with what that means."""
 
     def problems(self) -> tuple[str, ...]:
         """What keeps the agent from doing its work, in words; empty when all is well."""
@@ -60,6 +62,7 @@ class Snapshot:
             for trunk in self.trunks
             if trunk.registered is False
         ]
+        found += self.dead
         if self.queue_oldest > _OLDEST_SECONDS:
             minutes = int(self.queue_oldest / 60)
             found.append(

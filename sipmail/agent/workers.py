@@ -69,6 +69,11 @@ class Workers:
         return sum(keeper.restarts for keeper in self._keepers.values())
 
     @property
+    def running(self) -> bool:
+        """Whether any of them takes calls."""
+        return any(worker.running for worker in self._keepers)
+
+    @property
     def pids(self) -> list[int]:
         return [worker.pid for worker in self._keepers if worker.pid is not None]
 

@@ -45,6 +45,11 @@ class Courier:
         """The process id of the courier, None while there is none."""
         return self._child.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether it is there and has read the queue."""
+        return self._child.running
+
     async def start(self, config: Config | None = None) -> None:
         """Starts the process, with another `config` if one is given, and waits until it has read
         the queue; raises SpoolError."""

@@ -61,6 +61,11 @@ class MediaWorker:
         """The process id of the worker, None while there is none."""
         return self._child.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether it is there and takes calls."""
+        return self._child.running
+
     async def start(self) -> None:
         """Starts the process and waits until it takes commands; raises MediaError if it cannot."""
         await self._child.start(*self._arguments)
