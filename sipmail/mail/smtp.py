@@ -41,6 +41,8 @@ log = logging.getLogger(__name__)
 _AUTHENTICATION = (530, 534, 535, 538)
 _CLOSING = 421
 _TOO_MUCH = 552
+_TOO_MANY = b"5.5.3"
+"""Too many recipients (RFC 3463, section 3.6)."""
 _BAD_SEQUENCE = 503
 _ACCEPTED = range(250, 260)
 _GO_ON = range(350, 360)
@@ -134,9 +136,9 @@ class SmtpDelivery:
             code, text = server.rcpt(address, _NOTIFY if server.has_extn("dsn") else ())
             self._check(code, text, _ACCEPTED)
             outcome = self._outcome(code, text)
-            if code == _TOO_MUCH and accepted:
+            if accepted and (code == _TOO_MUCH or text.startswith(_TOO_MANY)):
                 # To those who came first there is room: so it is about how many they are, which
-                # some say with this code (RFC 5321, 4.5.3.1.10). The rest gets a turn of its own.
+                # some say so (RFC 5321, 4.5.3.1.10). The rest gets a turn of its own.
                 outcome = replace(outcome, temporary=True)
             outcomes[address] = outcome
             if outcome.ok:

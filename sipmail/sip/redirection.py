@@ -50,9 +50,9 @@ class Redirection:
         return True
 
     def arrived(self) -> None:
-        """The target was right: it stays, and all others may come again."""
+        """The target was right: it stays, and all others may come again, the first one too."""
         self._left.clear()
-        self._known = {*self._first, *filter(None, (self.target,))}
+        self._known = set(self._first) if self.target is None else {self.target}
 
     def forget(self) -> None:
         """Back to where it began."""

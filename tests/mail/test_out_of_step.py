@@ -90,11 +90,11 @@ def test_a_message_that_is_refused_while_it_is_sent(
     assert outcome.answer == "552 5.3.4 too big"
 
 
+@pytest.mark.parametrize("full", ["552 too many", "550 5.5.3 too many"])
 def test_more_recipients_than_a_server_takes_get_their_own_turn(
-    scripted: MakeScripted, deliver: Deliver
+    scripted: MakeScripted, deliver: Deliver, full: str
 ) -> None:
     """RFC 5321 section 4.5.3.1.10; alone the same answer is that of a full mailbox."""
-    full = "552 too many"
     server = scripted(
         [*HELLO, *MAIL_RCPT, ("RCPT", full), ("DATA", "354 go"), (BODY, "250 taken")],
         [*HELLO, ("MAIL", "250 ok"), ("RCPT", full), ("RSET", "250 ok")],

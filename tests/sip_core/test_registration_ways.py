@@ -160,6 +160,11 @@ def test_a_target_that_fits_stays_and_all_may_come_again() -> None:
     scene.advance(280)
     assert registrar.resolve().uri == "sip:a.example.com"
     assert redirected(scene, registrar, "<sip:b.example.com>") == "sip:b.example.com"
+    registrar.accept()
+    scene.advance(280)
+    registrar.resolve()
+    back = "<sip:b.example.com>, <sip:pbx.example.com>"
+    assert redirected(scene, registrar, back) == "sip:pbx.example.com"
 
 
 def test_a_global_failure_ends_a_redirection() -> None:
