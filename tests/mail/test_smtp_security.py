@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from sipmail.config.model import Smtp
+from sipmail.mail.smtp import SmtpDelivery
 from tests.mail.scripted import Script
 from tests.mail.sending import ANNA, Deliver, MakeScripted, envelope
+from tests.support.patience import PATIENCE
 from tests.support.smtp import SmtpServer
 
 CERTIFICATE = Path(__file__).parent / "data" / "localhost.crt"
@@ -106,6 +111,41 @@ def test_a_certificate_of_somebody_else_is_refused(
     outcome = deliver(secure_server, host="localhost", security="starttls").send(envelope(ANNA))
     assert outcome[ANNA].temporary
     assert "is not trusted" in outcome[ANNA].answer
+
+
+def test_what_is_slipped_in_before_tls_is_forgotten(
+    trusted: ssl.SSLContext, deliver: Deliver
+) -> None:
+    """RFC 3207 section 4.2: it would be taken for the answer to the first command within TLS."""
+    heard: list[bytes] = []
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection, connection.makefile("rb") as lines:
+            connection.sendall(b"220 x\r\n")
+            for answer in (b"250-x\r\n250 STARTTLS", b"220 go\r\n250-evil\r\n250 AUTH PLAIN"):
+                lines.readline()
+                connection.sendall(answer + b"\r\n")
+            with trusted.wrap_socket(connection, server_side=True) as secure:
+                for line in secure.makefile("rb"):
+                    heard.append(line.split()[0].lower() if line.strip() else b"")
+                    if heard[-1] == b"data":
+                        secure.sendall(b"354 go\r\n")
+                    elif heard[-1] == b"." or b"data" not in heard:
+                        secure.sendall(b"250 ok\r\n")
+                    if heard[-1] == b".":
+                        break
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        port = server.getsockname()[1]
+        settings = Smtp.model_validate({"host": "localhost", "port": port, "security": "starttls"})
+        delivery = SmtpDelivery(settings)
+        assert delivery.send(envelope(ANNA))[ANNA].answer == "250 ok"
+        thread.join(PATIENCE)
+        delivery.close()
+    assert heard[:4] == [b"ehlo", b"mail", b"rcpt", b"data"]
 
 
 def test_no_starttls_no_mail(smtp_server: SmtpServer, deliver: Deliver) -> None:
