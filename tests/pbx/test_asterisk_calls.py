@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from tests.interop import baresip
 from tests.interop.conftest import Sound
 from tests.pbx.conftest import Office, check_sound, leave_message, text_of
 
@@ -41,6 +43,35 @@ def test_a_law_is_kept_to_the_sample(
     spoken = sound("PCMA")
     leave_message(one, "202", spoken, "PCMA")
     check_sound(one.mail(), spoken)
+
+
+@pytest.mark.parametrize("encryption", ["", "srtp-mand"])
+def test_a_phone_that_proves_its_password(
+    shared: Office,
+    sound: Callable[..., Sound],
+    program: Callable[[str], str],
+    tmp_path: Path,
+    encryption: str,
+) -> None:
+    shared.pbx.configure()
+    before = len(shared.smtp.delivered)
+    spoken = sound("PCMU", before=3.0)
+    baresip.leave_message(
+        program("baresip"),
+        tmp_path,
+        shared.pbx.address,
+        "202",
+        spoken.wav,
+        codec="PCMU",
+        user="210",
+        display="Marek Lis",
+        password="phone-secret",
+        encryption=encryption,
+    )
+    mail = shared.mail(before)
+    assert str(mail.message["X-Sipmail-Caller"]) == "210"
+    assert "Marek Lis" in text_of(mail)
+    check_sound(mail, spoken)
 
 
 TOLD = {

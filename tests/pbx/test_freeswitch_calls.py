@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -89,7 +90,7 @@ def test_the_ways_of_a_call(
     assert "the line was busy" in text_of(mail)
     assert str(mail.message["X-Sipmail-Caller"]) == "+48600111222"
     if "secure" in dialplan:
-        assert "a=crypto:1 AES_CM_128_HMAC_SHA1_80" in one.pbx.log()
+        assert re.search(r"o=sipmail .{0,400}?a=crypto:\d+ AES_CM_128", one.pbx.log(), re.S)
     if dialplan in UNTOUCHED:
         check_sound(mail, spoken)
     else:
