@@ -71,7 +71,11 @@ class FreeSwitch:
             "USER": documented("user"),
             "PROFILE": profile,
         }
-        text = re.sub(r"@([A-Z_]+)@", lambda found: str(values[found[1]]), TEMPLATE.read_text())
+
+        def fill(text: str) -> str:
+            return re.sub(r"@([A-Z_]+)@", lambda found: str(values[found[1]]), text)
+
+        text = fill(fill(TEMPLATE.read_text()))  # `dialplan` may name values, too
         (self.folder / "freeswitch.xml").write_text(text, encoding="utf-8")
 
     @property
