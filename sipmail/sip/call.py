@@ -380,7 +380,8 @@ class Call:
         return request
 
     def _transfer_failed(self, status: int | None, reason: str) -> None:
-        self._context.tell(TransferFailed(self.key, status, reason))
+        if not self._told:
+            self._context.tell(TransferFailed(self.key, status, reason))
 
     def _drop_transfer(self) -> None:
         if self._transfer is not None:

@@ -207,6 +207,17 @@ def test_a_call_that_is_not_up_is_not_transferred() -> None:
     assert scene.note(scene.endpoint.transfer("nobody's", "100", scene.now)) == []
 
 
+def test_of_a_call_that_has_ended_nothing_more_is_told() -> None:
+    scene = Scene()
+    phone = established(scene)
+    scene.receive(phone.respond(refer(scene), 481))
+    assert len(scene.told(Ended)) == 1  # its BYE is still on the way
+    scene.note(scene.endpoint.transfer(scene.call, "100", scene.now))
+    assert results(scene) == []
+    scene.advance(120)
+    assert scene.settled()
+
+
 def test_the_caller_hangs_up_before_the_refer_is_answered() -> None:
     scene = Scene()
     phone = established(scene)
