@@ -14,6 +14,7 @@ from sipmail.agent.step import Step, Verdict
 from sipmail.config.model import Config
 from sipmail.spool.spool import Spool
 from tests.cli.conftest import Sipmail, Site
+from tests.support.ports import free_range
 from tests.support.registrar import Registrar
 from tests.support.smtp import SmtpServer
 
@@ -316,9 +317,9 @@ def rtp(config: Config) -> Step:
 
 
 def test_rtp_ports(site: Site) -> None:
-    config = site(limits={"calls": 25})
+    first, last = free_range(50)
+    config = site(limits={"calls": 25}, rtp={"ports": f"{first}-{last}"})
     assert rtp(config).verdict is RIGHT
-    first = config.rtp.ports.pairs[0]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("0.0.0.0", first + 1))
         step = rtp(config)

@@ -132,7 +132,7 @@ CALLS: dict[str, Case] = {
 
 NO_ACK = (
     *(send("INVITE", body=OFFER), maybe(100), expect(200)),
-    *(pause(3700), send("ACK"), *goodbye(2)),
+    *(pause(5500), send("ACK"), *goodbye(2)),
 )
 
 

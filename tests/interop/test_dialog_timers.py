@@ -153,8 +153,9 @@ def test_what_takes_its_time(exchange: Agent, sipp: str, tmp_path: Path) -> None
             )
             for name, steps in LONG.items()
         }
-        # At once, after 0.5, 1.5 and 3.5 seconds, and then every four until 64*T1 are over.
-        assert answers_to_the_invite(traces["deaf"].result()) == 11
+        # At once, after 0.5, 1.5 and 3.5 seconds, and then every four until 64*T1 are over: the
+        # last comes half a second before that, or on a busy machine too late.
+        assert answers_to_the_invite(traces["deaf"].result()) in (10, 11)
         for trace in traces.values():
             trace.result()
     assert not any("Traceback" in line for line in exchange.lines), exchange.log()
