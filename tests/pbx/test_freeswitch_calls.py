@@ -91,6 +91,8 @@ def test_the_ways_of_a_call(
     assert str(mail.message["X-Sipmail-Caller"]) == "+48600111222"
     if "secure" in dialplan:
         assert re.search(r"o=sipmail .{0,400}?a=crypto:\d+ A", one.pbx.log(), re.S)
+    if "@30i" in dialplan:
+        assert "a=ptime:30" in one.pbx.log()
     if dialplan in UNTOUCHED:
         check_sound(mail, spoken)
     else:

@@ -379,6 +379,7 @@ class Call:
         if request.method == "ACK":
             return
         if request.method == "INVITE":
+            self._learn(request.body)
             headers = [("Content-Type", "application/sdp"), ("Contact", f"<{self._contact()}>")]
             self.caller.answer(request, 200, headers, self.on_reinvite(request))
             return
