@@ -1,6 +1,7 @@
 """Why a call came to the voicemail, from the three ways in which networks say it.
 
-- `Diversion` names it in words (RFC 5806 section 6; Asterisk and Cisco added some).
+- `Diversion` names it in words (RFC 5806 section 6; Asterisk and Cisco added some). Asterisk passes
+  on any word that its dialplan sets, such as its own DIALSTATUS; `_` is as good as `-`.
 - The `cause` parameter of a URI, in the Request-URI or History-Info, is a table of its own that
   only looks like SIP status codes (RFC 4458 section 9.3, RFC 7544 section 6.2): there 404 is "no
   reason given" and 480 is a person who sent the call away at once.
@@ -35,12 +36,16 @@ _DIVERSIONS = {
     "busy": Reason.BUSY,
     "cfb": Reason.BUSY,
     "deflection": Reason.BUSY,
-    "send_to_vm": Reason.BUSY,
+    "send-to-vm": Reason.BUSY,
     "unavailable": Reason.UNAVAILABLE,
     "do-not-disturb": Reason.UNAVAILABLE,
     "out-of-service": Reason.UNAVAILABLE,
     "away": Reason.UNAVAILABLE,
-    "cf_dte": Reason.UNAVAILABLE,
+    "cf-dte": Reason.UNAVAILABLE,
+    "dnd": Reason.UNAVAILABLE,
+    "out-of-order": Reason.UNAVAILABLE,
+    "chanunavail": Reason.UNAVAILABLE,
+    "congestion": Reason.UNAVAILABLE,
     "unconditional": Reason.UNCONDITIONAL,
     "cfu": Reason.UNCONDITIONAL,
     "time-of-day": Reason.UNCONDITIONAL,
@@ -88,7 +93,8 @@ _Q850 = {
 
 def from_diversion(text: str | None) -> Reason:
     """The `reason` parameter of a Diversion."""
-    return _DIVERSIONS.get((text or "").strip().lower(), Reason.UNKNOWN)
+    word = (text or "").strip().lower().replace("_", "-")
+    return _DIVERSIONS.get(word, Reason.UNKNOWN)
 
 
 def from_cause(cause: int | None) -> Reason:

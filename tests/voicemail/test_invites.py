@@ -51,6 +51,10 @@ EXPECTED = {
         ("sales", Rule.DIVERSION, "201", Reason.NO_ANSWER),
         Caller("+48600123456", "Anna Nowak"),
     ),
+    "asterisk-pjsip-unknown-word": (
+        ("service", Rule.DIVERSION, "202", Reason.NO_ANSWER),
+        Caller("+48600111222", "Zofia"),
+    ),
     "asterisk-pjsip-withheld": (("sales", Rule.DIVERSION, "201", Reason.NO_ANSWER), WITHHELD),
     "avaya-ip-office-target": (
         ("service", Rule.REQUEST_URI, "202", Reason.UNKNOWN),

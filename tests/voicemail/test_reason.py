@@ -31,6 +31,29 @@ def test_diversion(text: str | None, reason: Reason) -> None:
     assert from_diversion(text) is reason
 
 
+# Asterisk 23: the words of its REDIRECTING(reason), and what it passes on without knowing it.
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("send_to_vm", Reason.BUSY),
+        ("cf_dte", Reason.UNAVAILABLE),
+        ("cfnr", Reason.NO_ANSWER),
+        ("cfb", Reason.BUSY),
+        ("cfu", Reason.UNCONDITIONAL),
+        ("no_answer", Reason.NO_ANSWER),
+        ("do_not_disturb", Reason.UNAVAILABLE),
+        ("dnd", Reason.UNAVAILABLE),
+        ("out_of_order", Reason.UNAVAILABLE),
+        ("NOANSWER", Reason.NO_ANSWER),
+        ("BUSY", Reason.BUSY),
+        ("CHANUNAVAIL", Reason.UNAVAILABLE),
+        ("CONGESTION", Reason.UNAVAILABLE),
+    ],
+)
+def test_the_words_of_asterisk(text: str, reason: Reason) -> None:
+    assert from_diversion(text) is reason
+
+
 # RFC 4458 section 9.3: the table of causes.
 @pytest.mark.parametrize(
     ("cause", "reason"),
