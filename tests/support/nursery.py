@@ -9,6 +9,7 @@ of their own as always. A start costs a second of CPU less, and a test run has h
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import selectors
@@ -23,6 +24,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LARGEST = 1 << 17
+_PR_SET_PDEATHSIG = 1
 _TURN_SECONDS = 0.05  # after which another thread may ask
 
 
@@ -150,8 +152,10 @@ def _ended() -> list[tuple[int, int]]:
 
 
 def _become(arguments: list[str], folder: str, environment: dict[str, str], stderr: int) -> None:
-    """Makes this process what a shell would have started."""
+    """Makes this process what a shell would have started, but that it ends with the nursery."""
     os.setsid()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     nothing = os.open(os.devnull, os.O_RDWR)

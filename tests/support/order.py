@@ -1,10 +1,11 @@
 """The order of the tests where several processes run them (pytest-xdist, `--dist worksteal`).
 
 Each process begins with an equal stretch of the list and, when it has done with it, takes over half
-of what another has left, from its end. So each stretch begins with tests that mostly wait, for
-calls and mail servers, the longest of them first, and ends with short ones that only compute: these
-fill the time, and none of the long ones is left for the end. A module stays in one piece, since its
-tests may share a fixture that is dear; a test marked `long` stands for itself.
+of what another has left, from its end. So most stretches begin with tests that mostly wait, for
+calls and mail servers, the longest of them first, and end with short ones that only compute: none
+of the long ones is left for the end. Some stretches have nothing but the latter, to compute while
+the others wait. A module stays in one piece, since its tests may share a fixture that is dear; a
+test marked `long` stands for itself.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from itertools import groupby
 
 import pytest
 
+_COMPUTING = 6
+"""Of so many processes one begins with computing."""
 _WAITING = ("e2e", "interop", "mail", "agent", "packaging")
 
 
@@ -29,8 +32,9 @@ def spread(items: Sequence[pytest.Item], processes: int) -> list[pytest.Item]:
         else:
             computing += rest
     stretches: list[list[pytest.Item]] = [[] for _ in range(processes)]
+    begin_waiting = processes - max(1, processes // _COMPUTING)
     for number, module in enumerate(waiting):
-        stretches[number % processes] += module
+        stretches[number % begin_waiting] += module
     ordered: list[pytest.Item] = []
     for number, stretch in enumerate(stretches):
         size = (len(items) - len(ordered)) // (processes - number)
