@@ -226,6 +226,7 @@ class LiveCall:
             await self._until(lambda: not self._transferring)
         finally:
             self._transferring = False
+            self._keys = ""  # pressed while it rang, they are for no prompt
 
     async def hang_up(self) -> None:
         """Ends the call with a BYE."""

@@ -7,6 +7,7 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -118,6 +119,27 @@ def test_the_key_that_ends_a_recording_is_none_of_the_menu(call: LiveCall, worke
     worker.ahead = [".", "."]
     assert asyncio.run(script()) == (Ending.KEY, "")
     assert worker.commands == ["play beep", "record", "play menu"]
+
+
+def test_keys_that_are_pressed_while_the_operator_is_called_are_for_no_prompt(
+    call: LiveCall, worker: Worker
+) -> None:
+    def nobody_there(actions: object) -> None:
+        call.note_digit("0")
+        call.note_transfer_failed(486, "Busy Here")
+
+    endpoint = SimpleNamespace(transfer=lambda *what: [])
+    driver = SimpleNamespace(endpoint=endpoint, now=0.0, perform=nobody_there)
+    call._line = replace(call._line, driver=cast("Any", driver))
+
+    async def script() -> str:
+        await play(call, "connecting")
+        await asyncio.wait_for(call.transfer("100"), 10)
+        return await play(call, "unavailable", "menu", keys="0")
+
+    worker.ahead = [".", "."]
+    assert asyncio.run(script()) == ""
+    assert worker.commands == ["play connecting", "play unavailable menu"]
 
 
 @pytest.mark.parametrize(
