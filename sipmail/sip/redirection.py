@@ -4,8 +4,8 @@ Rules:
 - The Contacts are tried one after the other, the highest q first (20.10; without one it is 1),
   those of the latest response before those that are left of earlier ones.
 - None is tried twice, so there are no circles, and there is an end to the list.
-- Only SIP URIs count. Where the first one asked for TLS, so must they: a redirection takes nobody
-  into the clear.
+- Only SIP URIs count. Where the first one asked for TLS, or our proxy, so must they: a redirection
+  takes nobody into the clear.
 - In the Request-URI of a REGISTER stands no user (10.2).
 """
 
@@ -29,9 +29,9 @@ class Redirection:
     """The targets of one REGISTER beside `first`, the URI that it was meant for; where that is
     asked by way of a proxy, the proxy may send us there directly."""
 
-    def __init__(self, first: str, *, proxied: bool = False) -> None:
-        self._secret = _is_secret(SipUri.parse(first))
-        self._first = frozenset() if proxied else frozenset((first,))
+    def __init__(self, first: str, proxy: str | None = None) -> None:
+        self._secret = any(_is_secret(SipUri.parse(uri)) for uri in (first, proxy) if uri)
+        self._first = frozenset((first,)) if proxy is None else frozenset()
         self._known = set(self._first)
         self._left: deque[str] = deque()
         self.target: str | None = None

@@ -112,9 +112,7 @@ class Registration:
         self._digest = credentials(trunk, context)
         self._number = 0
         self._expires = trunk.expires
-        self._redirection = Redirection(
-            self._binding.registrar, proxied=trunk.outbound_proxy is not None
-        )
+        self._redirection = Redirection(self._binding.registrar, trunk.outbound_proxy)
         self._challenges = 0
         self._answered: set[int] = set()
         self._moved = False

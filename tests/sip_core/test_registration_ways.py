@@ -204,9 +204,16 @@ def test_a_proxy_may_send_us_to_the_registrar_itself() -> None:
     assert scene.told(Resolve)[-1] == Resolve("pbx", "sip:pbx.example.com")
 
 
-@pytest.mark.parametrize("home", ["sips:pbx.example.com", "sip:pbx.example.com;transport=tls"])
-def test_a_redirection_leads_nobody_into_the_clear(home: str) -> None:
-    scene = Scene(replace(PBX, registrar=home))
+@pytest.mark.parametrize(
+    ("home", "proxy"),
+    [
+        ("sips:pbx.example.com", None),
+        ("sip:pbx.example.com;transport=tls", None),
+        ("sip:pbx.example.com", "sips:proxy.example.com"),
+    ],
+)
+def test_a_redirection_leads_nobody_into_the_clear(home: str, proxy: str | None) -> None:
+    scene = Scene(replace(PBX, registrar=home, outbound_proxy=proxy))
     registrar = Registrar(scene, Hop("tls", "198.51.100.20", 5061))
     registrar.start()
     assert redirected(scene, registrar, "<sip:a.example.com>, <sip:b.example.com>") is None
