@@ -5,6 +5,7 @@ Everything that waits has a deadline, and `close` leaves no process behind.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -199,7 +200,9 @@ class Agent:
         raise LookupError(f"no process runs {module}: {self.processes()}")
 
     def signal(self, number: signal.Signals) -> None:
-        os.kill(self.pid, number)
+        """Nothing where it has ended, which `wait` tells."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def stop(self, timeout: float = PATIENCE) -> int:
         """SIGTERM; returns the exit status, AssertionError when it does not end in time."""

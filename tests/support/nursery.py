@@ -82,7 +82,7 @@ class Nursery:
         while True:
             left = deadline - time.monotonic()
             with self._lock, contextlib.suppress(TimeoutError):
-                if pid not in self._ended:
+                while pid not in self._ended:
                     self._read(min(max(left, 0.001), _TURN_SECONDS))
             if pid in self._ended or left <= 0:
                 return self._ended.get(pid)
@@ -94,6 +94,7 @@ class Nursery:
         assert word, f"the nursery ended with {self._process.wait()}"
         pid, status = json.loads(word)
         if status is None:
+            self._ended.pop(pid, None)  # that of one which had the number before
             return int(pid)
         self._ended[pid] = status
         return None
