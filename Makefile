@@ -15,9 +15,10 @@ SHELL := /bin/sh
 .PHONY: help demo test check lint interop pbx bench clean
 
 VENV ?= .venv
-# Three tests a core at once: calls last as long as they last, and most tests wait for one.
+# Three tests a core at once: calls last as long as they last, and most tests wait for one. No more
+# than have ports of their own (tests/support/ports.py).
 CORES := $(shell nproc 2>/dev/null || echo 1)
-JOBS ?= $(shell echo $$(( 3 * $(CORES) )))
+JOBS ?= $(shell echo $$(( $(CORES) < 8 ? 3 * $(CORES) : 24 )))
 RUN := $(VENV)/bin/python
 # What the tests import is to be compiled once, not by each process of each run.
 COMPILED := PYTHONDONTWRITEBYTECODE=

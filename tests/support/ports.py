@@ -20,7 +20,9 @@ _SINGLES = _LOWEST - _LOWEST_SINGLE
 # Ranges lie in stretches of one process each, or what several take in turn leaves no long one.
 _STRETCH = 600
 _STRETCHES = (_HIGHEST - _LOWEST) // _STRETCH
-_FAIR_SHARE = max(1, _STRETCHES // (2 * int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "4"))))
+_PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "4"))
+# Another test run is to find some, too.
+_FAIR_SHARE = max(1, min(3, _STRETCHES // (2 * _PROCESSES)))
 # Neighbouring processes (the workers of one test run) begin far from each other.
 _singles = itertools.count(os.getpid() * 977)
 _reserved: dict[str, socket.socket] = {}
