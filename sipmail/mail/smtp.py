@@ -316,6 +316,8 @@ class SmtpDelivery:
             return True
         try:
             code, _ = self._server.rset()
+        except OutOfStep:
+            code = _BAD_SEQUENCE
         except (OSError, smtplib.SMTPException):
             code = 0
         if code != 250:

@@ -38,6 +38,7 @@ def test_an_answer_to_nothing_ends_the_connection(
         [("MAIL", "220 hello again")],
         [*MAIL_RCPT, ("DATA", "550 this was rcpt's"), ("RSET", "354 this was data's")],
         [*MAIL_RCPT, ("DATA", "550 this was rcpt's"), ("RSET", "503 this was data's")],
+        [*MAIL_RCPT, ("DATA", "550 this was rcpt's\r\n354 this is data's")],
         [*MAIL_RCPT, ("DATA", "354 go\r\n250 taken")],
     ],
 )
