@@ -103,8 +103,10 @@ class Driver:
         self.sent = 0
 
     def trust(self, contexts: Mapping[str, ssl.SSLContext]) -> None:
-        """How the certificates of these trunks' servers are checked, from the next look-up on."""
+        """How the certificates of these trunks' servers are checked, from the next look-up on; the
+        others by the CAs that the system trusts now."""
         self._trust = dict(contexts)
+        self._streams.trust_anew()
 
     async def listen(self, listeners: Iterable[Listener]) -> list[str]:
         """Opens the listening sockets; returns their addresses as URLs (port 0 resolved).

@@ -162,6 +162,7 @@ class Streams:
         by `client_tls`."""
         self._failed = failed
         self._client_tls = client_tls
+        self._system_tls: ssl.SSLContext | None = None
         self._open: dict[Hop, Connection] = {}
         self._strangers: set[Connection] = set()
         self._told: float | None = None
@@ -213,9 +214,15 @@ class Streams:
             self._failed(hop, words(error))
 
     async def _default_tls(self) -> ssl.SSLContext:
-        if self._client_tls is None:
-            self._client_tls = await asyncio.to_thread(client_context)
-        return self._client_tls
+        if self._client_tls is not None:
+            return self._client_tls
+        if self._system_tls is None:
+            self._system_tls = await asyncio.to_thread(client_context)
+        return self._system_tls
+
+    def trust_anew(self) -> None:
+        """The next connection reads the system's CAs again, which may have changed."""
+        self._system_tls = None
 
     def _peer(self, hop: Hop) -> TlsPeer:
         exact = self.peers.get((hop.host, hop.port))

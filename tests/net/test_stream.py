@@ -328,3 +328,31 @@ class TestTls:
             return client_context(verify=False)
 
         assert self.connect(tmp_path, "other.example.com", unchecked, days=-1) == ""
+
+
+def test_a_ca_that_the_system_trusts_from_now_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told of by a reload: until then nobody reads all the CAs again."""
+
+    async def main() -> None:
+        authority, other = Authority(tmp_path / "one"), Authority(tmp_path / "other")
+        issued = authority.issue("127.0.0.1")
+        server, client = End(), End()
+        certificate = ServerCertificate(issued.certificate, issued.key)
+        port = await server.streams.listen("127.0.0.1", 0, certificate.context)
+        hop = Hop("tls", "127.0.0.1", port)
+        monkeypatch.setenv("SSL_CERT_FILE", str(other.file))
+        for _ in range(2):
+            client.streams.send(MESSAGE, hop)
+            _, why = await client.failed.get()
+            assert "certificate is not accepted" in why
+            monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+        client.streams.trust_anew()
+        client.streams.send(MESSAGE, hop)
+        message, _ = await server.heard.get()
+        assert message == MESSAGE
+        await client.streams.close()
+        await server.streams.close()
+
+    run(main)
