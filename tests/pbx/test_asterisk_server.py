@@ -10,7 +10,7 @@ import pytest
 from tests.interop.conftest import Sound
 from tests.pbx.conftest import Office, check_sound, leave_message
 from tests.support.patience import eventually
-from tests.support.rtp import PCMU, schedule
+from tests.support.rtp import PCMU, RATE, SILENCE, schedule
 
 
 @pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
@@ -25,7 +25,8 @@ def test_a_restart_in_the_middle_of_a_message(
     spoken = sound("PCMU")
     call = one.carrier.call("202", codecs=(PCMU,))
     call.wait_quiet()
-    call.send(schedule(spoken.raw.read_bytes(), PCMU))
+    breath = SILENCE[PCMU] * (RATE // 2)
+    call.send(schedule(spoken.raw.read_bytes() + breath, PCMU))
     one.pbx.kill()
     check_sound(one.mail(), spoken)
     since = len(one.agent.lines)
