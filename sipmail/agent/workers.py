@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -49,9 +50,11 @@ class Workers:
         self._keepers[worker] = Keeper("media worker", lambda: self._start(worker))
 
     async def start(self) -> None:
-        """Raises MediaError when one cannot be started."""
-        for keeper in self._keepers.values():
-            await keeper.start()
+        """All at the same time: each has much to load. Raises MediaError when one cannot be."""
+        starts = (keeper.start() for keeper in self._keepers.values())
+        for error in await asyncio.gather(*starts, return_exceptions=True):
+            if error is not None:
+                raise error
 
     def load(self) -> None:
         """Has every worker read the prompts now."""

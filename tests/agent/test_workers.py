@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,7 @@ from sipmail.agent.keeper import Keeper
 from sipmail.agent.workers import Workers, shares, worker_count
 from sipmail.config.model import Rtp
 from sipmail.config.values import PortRange
+from sipmail.errors import MediaError
 from sipmail.media.client import MediaWorker
 from tests.support.patience import PATIENCE
 
@@ -47,6 +49,36 @@ def test_a_burst_is_spread_and_no_call_goes_to_a_worker_that_is_dead(
     assert workers.idlest(calls) is second
     dead.add(second)
     assert workers.idlest(calls) is first, "it will soon be back"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_all_start_at_the_same_time_and_all_have_ended_when_one_cannot(
+    monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    under_way: list[MediaWorker] = []
+    ended: list[MediaWorker] = []
+    all_begun = asyncio.Event()
+
+    async def start(worker: MediaWorker) -> None:
+        under_way.append(worker)
+        if len(under_way) == 3:
+            all_begun.set()
+        await all_begun.wait()
+        if worker is under_way[0] and fails:
+            raise MediaError("no")
+        await asyncio.sleep(0)
+        ended.append(worker)
+
+    async def main() -> None:
+        rtp = Rtp.model_validate({"ports": "20000-20099", "workers": 3})
+        workers = Workers(rtp, tuple, lambda event: None, lambda worker: None)
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(MediaError) if fails else contextlib.nullcontext():
+                await workers.start()
+
+    monkeypatch.setattr(MediaWorker, "start", start)
+    asyncio.run(main())
+    assert len(ended) == 3 - fails
 
 
 def test_a_number_of_workers_is_taken_as_it_is_and_auto_is_at_least_one() -> None:
