@@ -48,13 +48,16 @@ class AnsweringPhone:
         """Waits until it was called."""
         eventually(lambda: self.invites or None, "a call for the phone")
 
-    def wait_quiet(self, quiet: float = 0.4, spoken: int = 10) -> None:
-        """Until it has heard `spoken` packets from now on, and then nothing for `quiet` seconds."""
+    def forget(self) -> None:
+        """What it has heard so far counts no more."""
         self.rtp.settimeout(0)
         with contextlib.suppress(BlockingIOError):
             while self.rtp.recv(2048):
                 pass
         self.rtp.settimeout(0.2)
+
+    def wait_quiet(self, quiet: float = 0.4, spoken: int = 10) -> None:
+        """Until it has heard `spoken` packets and then nothing for `quiet` seconds."""
         heard, last = 0, time.monotonic()
 
         def still() -> bool:

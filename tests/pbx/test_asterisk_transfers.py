@@ -87,6 +87,7 @@ def test_a_blind_transfer(
     spoken = sound("PCMU")
     call = secretary.call("600", codecs=(PCMU,))
     host, port = shared.pbx.address
+    shared.phone.forget()
     refer(call, f"sip:{to}@{host}:{port}")
     shared.phone.wait_quiet()
     speak(shared, spoken)
