@@ -7,10 +7,15 @@ import random
 import smtplib
 import subprocess
 import sys
+from itertools import groupby
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.support.caller import Caller, CallFailed
+from tests.support.order import spread
 from tests.support.ports import free_range
 from tests.support.registrar import Registrar
 from tests.support.rtp import (
@@ -48,6 +53,29 @@ def test_the_mail_server_goes_and_returns_on_its_port(smtp_server: SmtpServer) -
         with pytest.raises(smtplib.SMTPDataError):
             client.sendmail("a@sipmail.test", ["b@sipmail.test"], _MAIL)
     assert smtp_server.delivered == []
+
+
+@pytest.mark.parametrize("processes", [2, 3, 6, 24])
+def test_the_order_of_the_tests_loses_none_and_keeps_modules_whole(processes: int) -> None:
+    def tests(folder: str, module: int, count: int, marked: tuple[int, ...] = ()) -> list[Any]:
+        path = Path("tests", folder, f"test_{module}.py")
+        return [
+            SimpleNamespace(
+                path=path, number=n, get_closest_marker=lambda _, long=n in marked: long or None
+            )
+            for n in range(count)
+        ]
+
+    items = [
+        *(one for module in range(9) for one in tests("e2e", module, 1 + module, marked=(3,))),
+        *(one for module in range(30) for one in tests("sip", module, 7)),
+    ]
+    ordered: list[Any] = spread(items, processes)
+    assert sorted(map(id, ordered)) == sorted(map(id, items))
+    usual = [one.path for one in ordered if one.get_closest_marker("long") is None]
+    waiting = [path for path in usual if path.parent.name == "e2e"]
+    assert len(list(groupby(waiting))) == 9
+    assert ordered[0].get_closest_marker("long")
 
 
 def test_ranges_of_any_size_are_found_for_as_long_as_the_tests_last() -> None:
