@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 
 from tests.interop import baresip
 from tests.interop.conftest import Sound
+from tests.pbx.asterisk import RING, USER
 from tests.pbx.conftest import Office, check_sound, leave_message, text_of
 
+README = Path(__file__).parents[2] / "README.md"
 WHY = {
     "201": "nobody answered",
     "202": "the line was busy",
@@ -33,6 +36,29 @@ def test_why_a_call_came(shared: Office, sound: Callable[..., Sound], number: st
     assert number.removeprefix("*") in text
     assert "+48600111222" in text.replace(" ", "")
     assert "Zofia" in text
+    check_sound(mail, spoken)
+
+
+@pytest.mark.parametrize("number", ["201", "202", "203"])
+def test_the_dialplan_of_the_readme(
+    shared: Office, sound: Callable[..., Sound], number: str
+) -> None:
+    readme = README.read_text(encoding="utf-8")
+    (block,) = re.findall(r"^```\n(\[sipmail\]\n.*?)^```$", readme, re.M | re.S)
+    # 200 is sipmail's extension there.
+    voicemail = block.replace("PJSIP/200,", f"PJSIP/{USER},")
+    assert voicemail != block
+    extensions = f"""[extensions](+)
+exten => {number},1,Dial(PJSIP/${{EXTEN}},{RING})
+ same => n,Goto(sipmail,${{EXTEN}},1)
+"""
+    shared.pbx.configure(dialplan=f"{voicemail}\n{extensions}")
+    before = len(shared.smtp.delivered)
+    spoken = sound("PCMU")
+    leave_message(shared, number, spoken)
+    mail = shared.mail(before)
+    assert WHY[number] in text_of(mail)
+    assert number in text_of(mail)
     check_sound(mail, spoken)
 
 
