@@ -7,14 +7,13 @@ The program comes from `ASTERISK`, the path of an installed one. Templates of th
 from __future__ import annotations
 
 import re
-import signal
-import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tests.support.patience import PATIENCE, eventually
+from tests.pbx.system import PhoneSystem
+from tests.support.patience import eventually
 from tests.support.ports import free_port, free_range
 
 TEMPLATES = Path(__file__).parent / "asterisk"
@@ -33,7 +32,7 @@ def documented(file: str) -> str:
     raise LookupError(f"{DOCUMENT.name} has no block for {file}")
 
 
-class Asterisk:
+class Asterisk(PhoneSystem):
     """One Asterisk, from `start` to `stop`; it may start again.
 
     `endpoint` are lines for sipmail's endpoint, which come last and so win, and `algorithms` is one
@@ -57,8 +56,7 @@ class Asterisk:
         first, last = free_range(40)
         self._program = program
         self._home = tempfile.TemporaryDirectory(prefix="asterisk")
-        self.folder = Path(self._home.name)
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(Path(self._home.name))
         values: dict[str, object] = {
             "FOLDER": self.folder,
             "PORT": self.port,
@@ -101,46 +99,16 @@ class Asterisk:
     def start(self) -> Asterisk:
         """Starts it, and returns as soon as it is fully booted."""
         configuration = self.folder / "asterisk.conf"
-        self._process = subprocess.Popen(
-            [self._program, "-f", "-C", str(configuration)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=self.folder,
-            start_new_session=True,
-        )
+        self._run([self._program, "-f", "-C", str(configuration)])
         eventually(lambda: "fully booted" in self.cli("core waitfullybooted"), "Asterisk")
         return self
 
-    def cli(self, command: str) -> str:
-        """What the command line of the running program answers."""
-        ran = subprocess.run(
-            [self._program, "-C", str(self.folder / "asterisk.conf"), "-rx", command],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PATIENCE,
-            check=False,
-        )
-        return ran.stdout
-
-    def wait_cli(self, command: str, wanted: str) -> str:
-        """The command's answer, as soon as it matches the regular expression `wanted`."""
-
-        def asked() -> str | None:
-            said = self.cli(command)
-            return said if re.search(wanted, said) else None
-
-        return eventually(asked, f"{wanted!r} in the answer to {command!r}")
+    def _asks(self, command: str) -> Sequence[str]:
+        return [self._program, "-C", str(self.folder / "asterisk.conf"), "-rx", command]
 
     def wait_registered(self) -> None:
         """Waits until it knows where sipmail is and has had an answer to its OPTIONS."""
         self.wait_cli(f"pjsip show aor {USER}", r"Contact: .* Avail ")
-
-    def log(self) -> str:
-        """Everything that it logged, SIP messages too."""
-        file = self.folder / "full"
-        return file.read_text(errors="replace") if file.exists() else ""
 
     def messages(self, direction: str = "Transmitting") -> list[str]:
         """The SIP messages that it sent (or `Received`), oldest first."""
@@ -151,19 +119,6 @@ class Asterisk:
             if way == direction:
                 found.append(re.split(r"\n\[\d\d:\d\d:\d\d\.", text)[0].rstrip("\n") + "\n")
         return found
-
-    def stop(self) -> None:
-        """Ends it at once, its calls with it."""
-        if self._process is None:
-            return
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._process = None
 
     def kill(self) -> None:
         """SIGKILL: gone without a word."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.patience import PATIENCE, eventually
+from tests.pbx.system import PhoneSystem
 from tests.support.ports import free_port, free_range
 
 TEMPLATE = Path(__file__).parent / "freeswitch" / "freeswitch.xml"
@@ -29,7 +29,7 @@ def documented(tag: str) -> str:
     raise LookupError(f"{DOCUMENT.name} has no <{tag}>")
 
 
-class FreeSwitch:
+class FreeSwitch(PhoneSystem):
     """One FreeSWITCH, from `start` to `stop`.
 
     `dialplan` comes before the document's, `profile` into the settings of the SIP profile;
@@ -51,8 +51,7 @@ class FreeSwitch:
         first, last = free_range(40)
         self._program = program
         self._home = tempfile.TemporaryDirectory(prefix="freeswitch")
-        self.folder = Path(self._home.name)
-        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(Path(self._home.name))
         if certificate is not None and key is not None:
             (self.folder / "agent.pem").write_bytes(certificate.read_bytes() + key.read_bytes())
         calls = documented("extension").replace("call_timeout=20", f"call_timeout={RING}")
@@ -86,58 +85,17 @@ class FreeSwitch:
         """Starts it, and returns as soon as its SIP profile runs."""
         places = ("conf", "log", "run", "db", "temp", "cache", "storage", "recordings", "certs")
         folders = [part for place in places for part in (f"-{place}", str(self.folder))]
-        self._process = subprocess.Popen(
-            [self._program, "-nf", "-nonat", "-nonatmap", "-np", *folders],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd=self.folder,
-            start_new_session=True,
-        )
+        self._run([self._program, "-nf", "-nonat", "-nonatmap", "-np", *folders])
         self.wait_cli("sofia status", r"internal\s+profile.*RUNNING")
         return self
 
-    def cli(self, command: str) -> str:
-        """What its command line answers."""
+    def _asks(self, command: str) -> Sequence[str]:
         client = shutil.which("fs_cli", path=str(Path(self._program).parent)) or "fs_cli"
-        ran = subprocess.run(
-            [client, "-H", "127.0.0.1", "-P", str(self._control), "-p", "ClueCon", "-x", command],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PATIENCE,
-            check=False,
-        )
-        return ran.stdout
-
-    def wait_cli(self, command: str, wanted: str) -> str:
-        """The command's answer, as soon as it matches the regular expression `wanted`."""
-
-        def asked() -> str | None:
-            said = self.cli(command)
-            return said if re.search(wanted, said) else None
-
-        return eventually(asked, f"{wanted!r} in the answer to {command!r}")
+        return [client, "-H", "127.0.0.1", "-P", str(self._control), "-p", "ClueCon", "-x", command]
 
     def wait_registered(self) -> None:
         """Waits until sipmail is registered."""
         self.wait_cli("sofia status profile internal reg", r"sipmail@")
-
-    def log(self) -> str:
-        """Everything that it logged, SIP messages too."""
-        file = self.folder / "full"
-        return file.read_text(errors="replace") if file.exists() else ""
-
-    def stop(self) -> None:
-        """Ends it at once, its calls with it."""
-        if self._process is not None:
-            self._process.terminate()
-            try:
-                self._process.wait(10)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process = None
 
     def close(self) -> None:
         self.stop()
