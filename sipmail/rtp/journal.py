@@ -163,7 +163,7 @@ def _alike(data: bytes, first: int, start: float) -> Journal | None:
         arrival=heads["milliseconds"] / 1000.0,
         sequence=heads["sequence"].astype(np.uint16),
         timestamp=heads["timestamp"].astype(np.uint32),
-        payload_type=kind & 0x7F,
+        payload_type=kind & np.uint8(0x7F),
         ssrc=heads["ssrc"].astype(np.uint32),
         marker=kind >= 0x80,
         offset=first + RECORD.size + _RTP_HEADER + length * np.arange(count, dtype=np.int64),
