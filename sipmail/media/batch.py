@@ -28,7 +28,6 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sipmail.media.silence import LEVEL_STRIDE
 from sipmail.rtp.journal import RECORD
 from sipmail.rtp.latch import Address
 from sipmail.rtp.packet import HEADER
@@ -93,9 +92,6 @@ class Layout(Protocol):
     def records(self, count: int, milliseconds: int) -> memoryview:
         """The packets as journal records; only where all are of the expected size."""
 
-    def samples(self, count: int) -> npt.NDArray[np.uint8]:
-        """(count, n) payload bytes, one in LEVEL_STRIDE; only for packets of the expected size."""
-
     def payloads(self, count: int) -> npt.NDArray[np.uint8]:
         """(count, n) payload bytes; only for packets of the expected size."""
 
@@ -132,7 +128,6 @@ class _Slots:
         self._numbers = self._view(">u2", _PACKET + 2)
         self._timestamps = self._view(">u4", _PACKET + 4)
         self._sources = self._view(">u4", _PACKET + 8)
-        self._samples = self._rows[:, _PAYLOAD::LEVEL_STRIDE]
         self._expected = np.full(SLOTS, size, np.uint32).tobytes()
         self._lengths = np.zeros(SLOTS, np.uint32)
 
@@ -150,9 +145,6 @@ class _Slots:
     def records(self, count: int, milliseconds: int) -> memoryview:
         self._milliseconds[:count] = milliseconds
         return self._flat[: count * self._width]
-
-    def samples(self, count: int) -> npt.NDArray[np.uint8]:
-        return self._samples[:count]
 
     def payloads(self, count: int) -> npt.NDArray[np.uint8]:
         return self._rows[:count, _PAYLOAD:]

@@ -20,7 +20,7 @@ from sipmail.rtp.latch import Address
 from sipmail.rtp.reception import Reception
 
 REPORT_TICKS = 5000
-READ_TICKS = 1000
+READ_TICKS = 2500
 
 _DATAGRAM = 2048
 _MOST_DATAGRAMS = 8

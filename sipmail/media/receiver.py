@@ -32,10 +32,10 @@ from sipmail.errors import MediaError
 from sipmail.media.batch import G711_20_MS, SLOTS, Batch, Layout, arrival, disconnect
 from sipmail.media.control import Control
 from sipmail.media.inband import InbandDetector
+from sipmail.media.loudness import ENERGIES
 from sipmail.media.prelude import Prelude
 from sipmail.media.protocol import Leg
 from sipmail.media.recorder import Recorder
-from sipmail.media.silence import ENERGIES, LEVEL_STRIDE
 from sipmail.media.source_filter import let_all_in, let_in
 from sipmail.rtp import journal
 from sipmail.rtp.event import DigitDetector
@@ -175,11 +175,9 @@ class Receiver:
 
     def record(self, recorder: Recorder, packets: Sequence[bytes], tick: int) -> None:
         """Records packets that were taken before; raises OSError where it cannot write."""
-        recorder.append(journal.frame(packets, recorder.milliseconds(tick)))
-        if recorder.listens(tick):
-            for codec, words in self._sound(packets):
-                lasts = len(words) // _SAMPLES_A_TICK
-                recorder.hear(codec, words[::LEVEL_STRIDE], lasts, tick)
+        samples = sum(len(words) for _, words in self._sound(packets))
+        records = journal.frame(packets, recorder.milliseconds(tick))
+        recorder.take(records, samples // _SAMPLES_A_TICK, tick)
 
     def _take_run(
         self, layout: Layout, count: int, tick: int, into: Recorder | Prelude | None
@@ -202,10 +200,8 @@ class Receiver:
         if isinstance(into, Prelude):
             into.keep([layout.packet(index) for index in range(count)], tick)
         elif into is not None:
-            into.append(layout.records(count, into.milliseconds(tick)))
-            if into.listens(tick):
-                lasts = count * (layout.size - HEADER.size) // _SAMPLES_A_TICK
-                into.hear(self._codecs[self._prefix[1]], layout.samples(count), lasts, tick)
+            lasts = count * (layout.size - HEADER.size) // _SAMPLES_A_TICK
+            into.take(layout.records(count, into.milliseconds(tick)), lasts, tick)
         return True
 
     def _take_singly(

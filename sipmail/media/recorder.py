@@ -4,8 +4,9 @@ The journal is opened with O_APPEND and gets one `write` a drain; nothing is syn
 courier's process does that). What a full disk refuses is raised as OSError; whatever was written
 until then is a valid journal with a cut tail.
 
-The recording of a fax machine ends as well. What the silence limit looks at says when it may be
-one; only then is the journal read back, and its calling tone looked for in the sound itself.
+What the silence limit has to judge is read back from the journal, which needs no disk: it was
+written a moment ago. The recording of a fax machine ends as well. The silence limit says when it
+may be one; only then is its calling tone looked for in the sound itself.
 """
 
 from __future__ import annotations
@@ -13,11 +14,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-import numpy as np
-import numpy.typing as npt
-
 from sipmail.audio.fax import is_fax
 from sipmail.audio.timeline import samples
+from sipmail.media.loudness import Levels, levels_of
 from sipmail.media.protocol import FAX
 from sipmail.media.silence import SilenceDetector
 from sipmail.rtp import journal
@@ -30,7 +29,7 @@ _MOST_READ_BACK = 200_000  # bytes: a calling machine is known within 20 s
 class Recorder:
     """Writes one journal; ticks are milliseconds."""
 
-    __slots__ = ("_began", "_descriptor", "_max", "_offset", "_silence", "finish_keys")
+    __slots__ = ("_began", "_descriptor", "_max", "_offset", "_silence", "_size", "finish_keys")
 
     def __init__(
         self,
@@ -56,18 +55,28 @@ class Recorder:
         self._offset = -tick
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         self._descriptor = os.open(path, flags, 0o600)
+        self._size = 0
         try:
+            self._size = os.fstat(self._descriptor).st_size
             start = journal.start_of(os.pread(self._descriptor, _HEAD, 0))
             if start is not None:  # it goes on where it was interrupted
                 self._offset += max(0, round((wall - start) * _TICKS))
             else:
-                self.append(journal.header(wall, host, port))
+                self._append(journal.header(wall, host, port))
         except OSError:
             self.close()
             raise
 
-    def append(self, data: bytes | memoryview) -> None:
-        """Appends whole records; raises OSError when the disk refuses."""
+    def take(self, records: bytes | memoryview, lasts: int, tick: int) -> None:
+        """Appends whole records that came until now, with `lasts` ticks of sound in them; raises
+        OSError when the disk refuses."""
+        position = self._size
+        self._append(records)
+        if lasts:
+            self._silence.hear(lasts, tick, position)
+
+    def _append(self, data: bytes | memoryview) -> None:
+        self._size += len(data)
         written = os.write(self._descriptor, data)
         while written < len(data):
             data = data[written:]
@@ -76,17 +85,6 @@ class Recorder:
     def milliseconds(self, tick: int) -> int:
         """What a record that arrived at `tick` notes as its time."""
         return tick + self._offset
-
-    def listens(self, tick: int) -> bool:
-        """Whether the sound of what came now is of interest."""
-        return self._silence.listens(tick)
-
-    def hear(self, codec: str, words: npt.NDArray[np.uint8], lasts: int, tick: int) -> None:
-        """Takes G.711 code words, one in LEVEL_STRIDE, that came until now: `lasts` ticks of them.
-
-        Their shape does not matter.
-        """
-        self._silence.hear(codec, words, lasts, tick)
 
     def hold(self, tick: int) -> None:
         """The call is on hold: being silent does not end the recording."""
@@ -99,7 +97,12 @@ class Recorder:
         """
         if tick - self._began >= self._max:
             return "max"
-        silent = self._silence.over(tick)
+
+        def levels_from(position: int) -> Levels:
+            size = self._size - position
+            return levels_of(os.pread(self._descriptor, size, position), payloads)
+
+        silent = self._silence.over(tick, levels_from)
         if self._silence.suspects_machine() and self._is_fax(payloads):
             return FAX
         return "silence" if silent else None
@@ -109,8 +112,7 @@ class Recorder:
         return max(1, min(self._began + self._max, self._silence.due) - tick)
 
     def _is_fax(self, payloads: Mapping[int, str]) -> bool:
-        size = os.fstat(self._descriptor).st_size
-        begin = max(0, size - _MOST_READ_BACK)
+        begin = max(0, self._size - _MOST_READ_BACK)
         packets = journal.read(os.pread(self._descriptor, _MOST_READ_BACK, begin))
         return is_fax(samples(packets, payloads).samples)
 

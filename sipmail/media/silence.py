@@ -1,9 +1,9 @@
 """When has a caller stopped speaking: the silence limit of a recording.
 
 Rules:
-- while a call is recorded its packets are only put aside, one sample in `LEVEL_STRIDE`; they are
-  judged when the limit may be reached, all of the last seconds at once, so that what came after a
-  moment helps to judge it. Somebody who talks is looked at once a limit;
+- while a call is recorded only when sound came is noted; how loud it was is read back when the
+  limit may be reached, all of the last seconds at once, so that what came after a moment helps to
+  judge it. Somebody who talks is looked at once a limit;
 - the noise is what the quietest tenth of these seconds has, so a line is noisy or hums as it likes,
   from one moment to the next too; what stands out from it by `_MARGIN` is speech;
 - it must be as loud as a voice is on a telephone as well, for other people in the room stand out
@@ -22,21 +22,15 @@ Levels are mean squares, 1.0 is a full-scale square wave; `tick` counts millisec
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from sipmail.codecs import g711
+from sipmail.media.loudness import FRAME_TICKS, Levels
 
-LEVEL_STRIDE = 5
-"""Every how many samples a level is measured: a divisor of the samples of any ptime, and what it
-makes of 800 Hz and its multiples no signal tone comes near to."""
-
-_FRAME_SAMPLES = 160 // LEVEL_STRIDE
-_FRAME_TICKS = 20
 _SMOOTHED = 5
 _SHARE = np.float32(1 / (_SMOOTHED - 1))
-_ASIDE = 64 * _FRAME_SAMPLES
 _LATE_TICKS = 60
 _PERIOD_TICKS = 600  # longer than the time between two drains of a recording
 
@@ -66,41 +60,26 @@ _MACHINE_TICKS = 40_000
 _NEVER = 1 << 40
 _TICKS = 1000
 
-Levels = npt.NDArray[np.float32]
 
-ENERGIES: dict[str, Levels] = {
-    "PCMU": ((g711.decode_ulaw(bytes(range(256))) / 32768.0) ** 2).astype(np.float32),
-    "PCMA": ((g711.decode_alaw(bytes(range(256))) / 32768.0) ** 2).astype(np.float32),
-}
-"""The square of every code word's sample, a table a codec."""
+class _Span(NamedTuple):
+    """When some sound was said, and where it begins in the journal."""
 
-_MEAN = np.full(_FRAME_SAMPLES, 1 / _FRAME_SAMPLES, np.float32)
-
-
-def levels(codec: str, samples: bytes | bytearray) -> Levels:
-    """The mean square of each frame of G.711 code words, one in LEVEL_STRIDE; at least one."""
-    squares = ENERGIES[codec].take(np.frombuffer(samples, np.uint8))
-    frames = len(squares) // _FRAME_SAMPLES
-    if frames == 0:
-        return np.array([squares.mean()], np.float32)
-    means: Levels = squares[: frames * _FRAME_SAMPLES].reshape(frames, -1) @ _MEAN
-    return means
+    begun: int
+    ended: int
+    position: int
 
 
 class SilenceDetector:
     """Follows one recording; `limit` in seconds, 0 never ends it."""
 
     __slots__ = (
-        "_aside",
-        "_begun",
-        "_blocks",
-        "_codec",
         "_ended",
         "_history",
         "_limit",
         "_look_until",
         "_loudest",
         "_since",
+        "_spans",
         "_spoken",
         "_suspects",
         "_varied",
@@ -110,10 +89,8 @@ class SilenceDetector:
     def __init__(self, limit: float, tick: int) -> None:
         self._limit = round(limit * _TICKS)
         self._history = max(self._limit, _LEAST_HISTORY) + _BEFORE_HISTORY
-        self._aside = bytearray()
-        self._codec = ""
-        self._begun = self._ended = tick
-        self._blocks: deque[tuple[int, int, Levels]] = deque()
+        self._ended = tick
+        self._spans: deque[_Span] = deque()
         self._loudest = 0.0
         self._since = self._spoken = tick
         self._look_until = tick + _MACHINE_TICKS
@@ -122,40 +99,34 @@ class SilenceDetector:
         self.due = self._next(tick)
         """When `over` has something to judge."""
 
-    def listens(self, tick: int) -> bool:
-        """Whether `hear` has a use for what comes now."""
-        return self._limit > 0 or tick < self._look_until
-
-    def hear(self, codec: str, samples: npt.NDArray[np.uint8], lasts: int, tick: int) -> None:
-        """Takes code words, one in LEVEL_STRIDE, that have come until now: `lasts` ticks of them.
-
-        Their shape does not matter.
-        """
+    def hear(self, lasts: int, tick: int, position: int) -> None:
+        """Notes sound that has come until now: `lasts` ticks of it, from `position` in the journal
+        to its end."""
         passed = tick - self._ended
         until = tick
         # More than losses is missing. The sender stopped: this is the end of what was there.
-        gap = passed > 2 * lasts + _LATE_TICKS
-        if gap and passed < _PERIOD_TICKS:
+        if 2 * lasts + _LATE_TICKS < passed < _PERIOD_TICKS:
             until = self._ended + lasts
-        if gap or len(self._aside) >= _ASIDE or codec != self._codec:
-            self._settle()
-        if not self._aside:
-            self._codec = codec
-            self._begun = until - lasts
-        self._aside += samples.tobytes()
+        self._spans.append(_Span(until - lasts, until, position))
         self._ended = until
+        while self._spans[0].ended < until - self._history:
+            self._spans.popleft()
 
     def rest(self, tick: int) -> None:
         """The call is on hold: the silence so far does not count."""
         self._since = self._spoken = tick
         self.due = self._next(tick)
 
-    def over(self, tick: int) -> bool:
-        """Whether nobody has spoken for the limit."""
+    def over(self, tick: int, levels_from: Callable[[int], Levels]) -> bool:
+        """Whether nobody has spoken for the limit; `levels_from` tells how loud each frame was from
+        a position in the journal to its end."""
         if tick < self.due:
             return False
-        self._settle()
-        self._spoken = max(self._last_spoken() or self._spoken, self._since)
+        if self._spans:
+            raw = levels_from(self._spans[0].position)
+            self._spoken = max(self._last_spoken(raw) or self._spoken, self._since)
+        else:
+            self._spoken = max(self._spoken, self._since)
         self.due = self._next(tick)
         return 0 < self._limit <= tick - self._spoken
 
@@ -168,19 +139,10 @@ class SilenceDetector:
         due = self._spoken + self._limit if self._limit else tick + _NEVER
         return min(due, tick + _LOOK_TICKS) if tick < self._look_until else due
 
-    def _settle(self) -> None:
-        """Measures what was put aside."""
-        if self._aside:
-            self._blocks.append((self._begun, self._ended, levels(self._codec, self._aside)))
-            self._aside.clear()
-            while self._blocks[0][1] < self._ended - self._history:
-                self._blocks.popleft()
-
-    def _last_spoken(self) -> int:
-        """When the last word ended, as far as the history tells; 0 where there is none."""
-        if not self._blocks:
+    def _last_spoken(self, raw: Levels) -> int:
+        """When the last word ended, as far as these frames tell; 0 where there is none."""
+        if not len(raw):
             return 0
-        raw = np.concatenate([block for _, _, block in self._blocks])
         smooth = _smooth(raw)
         ranked = np.sort(smooth)
         quiet, usual, loud = (ranked.item(len(ranked) * share // 100) for share in _SHARES)
@@ -192,7 +154,7 @@ class SilenceDetector:
         if not len(strong):
             return 0
         tone = len(strong) >= _MACHINE_FRAMES and _is_tone(raw[strong])
-        lasts = (self._ended - self._blocks[0][0]) // _FRAME_TICKS
+        lasts = (self._ended - self._spans[0].begun) // FRAME_TICKS
         comes_and_goes = len(strong) < _MACHINE_SHARE * lasts
         self._suspects = tone and comes_and_goes and self._ended < self._look_until
         if not (tone and len(strong) >= _TONE_FRAMES) and ranked.item(-1) > floor * _MARGIN:
@@ -205,10 +167,11 @@ class SilenceDetector:
         near = np.flatnonzero(tail)
         apart = np.flatnonzero(np.diff(near) > _TAIL_HOLE)
         last += int(near[apart[0] if len(apart) else -1]) + 1
-        for begun, ended, block in self._blocks:
-            if last <= len(block):
-                return round(begun + (ended - begun) * last / len(block)) + _HANGOVER_TICKS
-            last -= len(block)
+        until = last * FRAME_TICKS
+        for begun, ended, _ in self._spans:
+            if until <= ended - begun:
+                return begun + until + _HANGOVER_TICKS
+            until -= ended - begun
         return self._ended
 
 

@@ -74,8 +74,8 @@ def test_a_run_is_the_next_bytes_of_the_journal(
     assert not layout.follows(10, b"\x80\x08", 65530, b"\x11\x22\x33\x45")
     assert bytes(layout.records(10, 4242)) == journal.frame(packets, 4242)
     assert layout.timestamp(9) == 160 * 65539
-    assert layout.samples(10).shape == (10, 32)
-    assert layout.samples(10)[:, 0].tolist() == [n & 0xFF for n in range(65530, 65540)]
+    assert layout.payloads(10).shape == (10, 160)
+    assert layout.payloads(10)[:, 0].tolist() == [n & 0xFF for n in range(65530, 65540)]
 
 
 @BOTH
