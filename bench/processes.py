@@ -32,25 +32,34 @@ def cpu_seconds(pid: int) -> Counter[str]:
     for member in tree(pid):
         try:
             fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
-            command = Path(f"/proc/{member}/cmdline").read_bytes().decode().split("\0")
+            used[_named(member)] += sum(int(value) for value in fields[11:15])
         except OSError:
             continue
-        named = command[2] if command[1:2] == ["-m"] else Path(command[0]).name
-        used[named] += sum(int(value) for value in fields[11:15])
     return Counter({name: ticks / _TICKS for name, ticks in used.items()})
+
+
+def _named(pid: int) -> str:
+    command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    return command[2] if command[1:2] == ["-m"] else Path(command[0]).name
 
 
 def memory(pid: int) -> int:
     """Bytes of memory, pages shared by n processes counted as 1/n each (Pss)."""
-    total = 0
+    return memory_by_program(pid).total()
+
+
+def memory_by_program(pid: int) -> Counter[str]:
+    """The same by program, named as `cpu_seconds` does."""
+    used: Counter[str] = Counter()
     for member in tree(pid):
         try:
+            name = _named(member)
             for line in Path(f"/proc/{member}/smaps_rollup").read_text().splitlines():
                 if line.startswith("Pss:"):
-                    total += int(line.split()[1]) * 1024
+                    used[name] += int(line.split()[1]) * 1024
         except OSError:
             continue
-    return total
+    return used
 
 
 class Peak:

@@ -20,7 +20,7 @@ from pathlib import Path
 import yaml
 
 from bench.generator import Order, write
-from bench.processes import cores, memory, tree
+from bench.processes import cores, memory, memory_by_program, tree
 from bench.program import (
     ended,
     free_port,
@@ -172,7 +172,10 @@ def _soak(
         now = min(_ROUND, calls - done)
         kept += place(replace(order, calls=now), folder, load)
         done += now
-        print(f"{done} calls, {time.monotonic() - begun:.0f} s", flush=True)
+        used = memory_by_program(process.pid)
+        shares = ", ".join(f"{program} {size / 1e6:.1f}" for program, size in sorted(used.items()))
+        passed = time.monotonic() - begun
+        print(f"{done} calls, {passed:.0f} s, {used.total() / 1e6:.1f} MB: {shares}", flush=True)
     wait_mails(mails, kept)
     after = settled(process.pid, spool, before, kept - before.folders["done"])
     for name in ("processes", "threads", "descriptors", "sockets"):
