@@ -13,6 +13,7 @@ is `OutOfStep`.
 from __future__ import annotations
 
 import contextlib
+import select
 import smtplib
 import socket
 import ssl
@@ -37,13 +38,16 @@ class Lines:
         self._socket = sock
         self._clock = clock
         self._unread = bytearray()
+        self._poll: select.poll | None = None
         self._lines_left = 0
+        self._is_new = False
         self._seconds: float | None = None
         self._until = 0.0
 
     def begin(self) -> None:
         """An answer is to come: whole within the time-out that the socket has now."""
         self._lines_left = _MOST_LINES
+        self._is_new = True
         self._seconds = self._socket.gettimeout()
         self._until = self._clock() + (self._seconds or 0.0)
 
@@ -54,20 +58,25 @@ class Lines:
         if self._lines_left == 0:
             raise OSError(f"an answer has more than {_MOST_LINES} lines")
         self._lines_left -= 1
+        changed = False
         try:
             while (end := self._unread.find(b"\n", 0, limit)) < 0 and len(self._unread) < limit:
-                if self._seconds is not None:
+                if self._is_new:
+                    self._is_new = False
+                elif self._seconds is not None:
                     if (left := self._until - self._clock()) <= 0:
                         raise TimeoutError("timed out")
                     self._socket.settimeout(left)
+                    changed = True
                 received = self._socket.recv(_READ)
                 if not received:
                     end = len(self._unread) - 1
                     break
                 self._unread += received
         finally:
-            with contextlib.suppress(OSError):
-                self._socket.settimeout(self._seconds)
+            if changed:
+                with contextlib.suppress(OSError):
+                    self._socket.settimeout(self._seconds)
         size = limit if end < 0 and len(self._unread) >= limit else end + 1
         line = bytes(self._unread[:size])
         del self._unread[:size]
@@ -77,6 +86,8 @@ class Lines:
         """What the server has said before it was asked, None where it is silent, `b""` where it
         has hung up. Never waits."""
         if not self._unread:
+            if not self._may_have_come():
+                return None
             seconds = self._socket.gettimeout()
             self._socket.settimeout(0.0)
             try:
@@ -86,6 +97,15 @@ class Lines:
             finally:
                 self._socket.settimeout(seconds)
         return bytes(self._unread)
+
+    def _may_have_come(self) -> bool:
+        """Whether there is something to read, by one look at the socket."""
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self._socket, select.POLLIN)
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return True
+        return bool(self._poll.poll(0))
 
     def close(self) -> None:
         """For smtplib, whose file this is; the socket it closes itself."""
