@@ -114,6 +114,7 @@ class Courier:
         if now >= self._next_expiry:
             self._next_expiry = now + _EXPIRE_SECONDS
             self._dispatch.expire(now)
+        self._dispatch.senders.close_idle(monotonic)
         self._publish(now)
         for line in self._log_lines.take():
             self._say(line)
@@ -137,6 +138,8 @@ class Courier:
             moments.append(self._stop_at)
         elif (deadline := self._dispatch.deadline) is not None:
             moments.append(deadline)
+        if (idle := self._dispatch.senders.idle_deadline) is not None:
+            moments.append(now + max(idle - time.monotonic(), 0.0))
         return max(min(moments) - now, 0.0)
 
     def _is_over(self) -> bool:
@@ -146,7 +149,7 @@ class Courier:
 
     def _finish(self) -> None:
         self._work()
-        self._dispatch.close()
+        self._dispatch.senders.close()
 
     # Commands
 

@@ -1,9 +1,10 @@
 """The way of each message: out of the queue to who prepares it, to a sender, and to `done/`.
 
-One thread decides, the courier's, and all methods are for it; encoders turn recordings into files,
-senders talk to the server. A message is in hand of one of them at a time, who alone writes its
-folder; what an administrator wants of it waits until then. A message that was taken by the server
-but could not be noted is kept in memory and noted before anything else happens to it.
+One thread decides, the courier's, and all methods are for it; others turn recordings into e-mails
+and talk to the server. A message is in hand of one of them at a time, who alone writes its folder;
+what an administrator wants of it waits until then. Whoever has prepared a message goes on to send
+it, where there is nothing to decide. A message that was taken by the server but could not be noted
+is kept in memory and noted before anything else happens to it.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 from sipmail.config.model import Config
 from sipmail.errors import SpoolError
 from sipmail.mail import admin, attempt, protocol
 from sipmail.mail import queue as work
 from sipmail.mail.contacts import Contacts
+from sipmail.mail.encoders import Encoders
 from sipmail.mail.folding import Folding
 from sipmail.mail.hooks import is_hook
 from sipmail.mail.prepare import Gone, Held, Prepared, Settled, prepare
@@ -59,8 +62,9 @@ class Dispatch:
         self._post = post
         self._say = say
         self._schedule = Schedule()
-        self._encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encode")
-        self._senders = Senders(spool, _SENDERS, self._on_sent)
+        self._threads = ThreadPoolExecutor(_ENCODERS + _SENDERS, thread_name_prefix="mail")
+        self._encoders = Encoders(self._threads, _ENCODERS)
+        self.senders = Senders(spool, _SENDERS, self._on_sent)
         self._worries = Worries(spool)
         self._unsaved: dict[str, Message] = {}
         self._after: dict[str, list[Done]] = {}
@@ -119,11 +123,7 @@ class Dispatch:
 
     def expire(self, now: float) -> None:
         """Deletes what was kept for long enough."""
-        self._encoders.submit(self._spool.expire, self._config.keep, _utc(now))
-
-    def close(self) -> None:
-        """Ends the idle senders; what is at work ends with the process."""
-        self._senders.close()
+        self._threads.submit(self._spool.expire, self._config.keep, _utc(now))
 
     # What comes
 
@@ -219,39 +219,39 @@ class Dispatch:
     # One message
 
     def _prepare(self, message_id: str, now: float, repeats: tuple[datetime, ...] = ()) -> None:
-        self._encoders.submit(
-            prepare,
-            self._spool,
-            message_id,
-            self._config,
-            _utc(now),
-            self._unsaved.get(message_id),
-            self._contacts,
-            repeats,
-        ).add_done_callback(partial(self._post_prepared, message_id))
+        unsaved = self._unsaved.get(message_id)
+        more = (self._config, _utc(now), unsaved, self._contacts, repeats)
+        self._encoders.submit(partial(self._prepared, message_id, *more))
+
+    def _prepared(self, message_id: str, *more: Any) -> Done:
+        """In another thread: prepares a message, and says what comes next."""
+        result: Prepared | Settled | Held | Exception
+        try:
+            result = prepare(self._spool, message_id, *more)
+        except Exception as error:
+            result = error
+        if isinstance(result, Prepared) and _is_plain(result) and self.senders.has_room():
+            return partial(self.senders.send, result, self._config.mail)
+        return partial(self._post, partial(self._on_prepared, message_id, result))
 
     def _has_room(self) -> bool:
         return self._schedule.in_hand < _IN_HAND
 
-    def _post_prepared(self, message_id: str, future: Future[Prepared | Settled | Held]) -> None:
-        self._post(partial(self._on_prepared, message_id, future))
-
-    def _on_prepared(self, message_id: str, future: Future[Prepared | Settled | Held]) -> None:
-        try:
-            result = future.result()
-        except Gone as error:
-            log.warning("message %s is gone from the queue: %s", message_id, error)
+    def _on_prepared(self, message_id: str, result: Prepared | Settled | Held | Exception) -> None:
+        if isinstance(result, Gone):
+            log.warning("message %s is gone from the queue: %s", message_id, result)
             self._schedule.remove(message_id)
             self._unsaved.pop(message_id, None)
             self._partly.discard(message_id)
             self._free(message_id)
-            return
-        if isinstance(result, Prepared):
+        elif isinstance(result, Exception):
+            raise result
+        elif isinstance(result, Prepared):
             self._unsaved.pop(message_id, None)
             self._take_turn(result)
-            return
-        self._place(result)
-        self._free(message_id)
+        else:
+            self._place(result)
+            self._free(message_id)
 
     def _take_turn(self, prepared: Prepared) -> None:
         """Hands a prepared e-mail to a sender; a missed call may have to wait for others."""
@@ -270,7 +270,13 @@ class Dispatch:
             for one in self._folded.pop(message.id, ()):
                 self._when_idle(one, partial(self._fold, one, message.id))
             self._warn_of_template(message, prepared.wrong_template)
-            self._senders.submit(prepared, self._config.mail)
+            self._send(prepared)
+
+    def _send(self, prepared: Prepared) -> None:
+        if self.senders.has_room():
+            self._threads.submit(self.senders.send, prepared, self._config.mail)
+        else:
+            self.senders.wait(prepared, self._config.mail)
 
     def _fold(self, message_id: str, into: str) -> None:
         try:
@@ -296,7 +302,9 @@ class Dispatch:
         self._post(partial(self._after_sending, message_id, sent))
 
     def _after_sending(self, message_id: str, sent: Sent) -> None:
-        self._senders.free(message_id)
+        if (waiting := self.senders.free()) is not None:
+            self._threads.submit(self.senders.send, *waiting)
+        self._unsaved.pop(message_id, None)
         now = time.time()
         message = sent.message
         for address, outcome in sent.outcomes.items():
@@ -408,6 +416,11 @@ class Dispatch:
                 message = self._spool.load(State.QUEUE, message_id)
                 self._worry(message, (attempt.WAITING,))
         self._late = late
+
+
+def _is_plain(prepared: Prepared) -> bool:
+    """Whether it can only be sent now: see `Dispatch._take_turn`."""
+    return prepared.message.kind is not Kind.MISSED and not prepared.wrong_template
 
 
 def _name(message: Message) -> str:

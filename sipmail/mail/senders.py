@@ -1,15 +1,16 @@
-"""The threads that talk to the mail server, so that a slow answer holds up one of them only.
+"""Handing over prepared e-mails: how many at a time, and over which connection.
 
-Each has a connection of its own and says QUIT when it has had nothing to do for a while. Work goes
-to the thread that was busy last: its connection is open. All methods are for one thread, the
-courier's; results come through the callback, which the sending threads call.
+Each hand-over has a connection of its own, so that a slow answer holds up one of them only. The one
+that was busy last is used first: it is open. What has had nothing to do for a while ends with a
+QUIT. Methods are for one thread, the courier's, unless they say otherwise.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from sipmail.spool.spool import Spool
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 10.0
+_QUIT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,93 +92,103 @@ def _told(hook: Hook, now_delivered: tuple[str, ...]) -> Outcome:
 
 
 class Senders:
-    """At most `limit` threads, started as they are needed."""
+    """At most `limit` hand-overs at a time; connections stay open for the next ones for a while."""
 
     def __init__(self, spool: Spool, limit: int, done: Callable[[str, Sent], None]) -> None:
+        """`done(id, sent)` is called from the thread that has sent."""
         self._spool = spool
-        self._limit = limit
         self._done = done
-        self._idle: list[_Sender] = []
-        self._all: list[_Sender] = []
+        self._guard = threading.Lock()
+        self._free = limit
+        self._idle: list[_Line] = []
         self._waiting: deque[tuple[Prepared, Mail]] = deque()
 
-    def submit(self, prepared: Prepared, mail: Mail) -> None:
-        """Sends as soon as a thread is free; `done(id, sent)` is called from that thread, and
-        `free` must be called afterwards."""
-        if self._idle:
-            self._idle.pop().give(prepared, mail)
-        elif len(self._all) < self._limit:
-            sender = _Sender(self, f"smtp-{len(self._all)}")
-            self._all.append(sender)
-            sender.give(prepared, mail)
-            sender.start()
-        else:
-            self._waiting.append((prepared, mail))
+    def has_room(self) -> bool:
+        """Whether one more may be sent now: then it must be, with `send`. From any thread."""
+        with self._guard:
+            if not self._free:
+                return False
+            self._free -= 1
+            return True
 
-    def free(self, message_id: str) -> None:
-        """The thread that sent `message_id` takes the next message, if one waits."""
-        sender = next(one for one in self._all if one.job == message_id)
-        sender.job = None
+    def wait(self, prepared: Prepared, mail: Mail) -> None:
+        """There is no room yet."""
+        self._waiting.append((prepared, mail))
+
+    def free(self) -> tuple[Prepared, Mail] | None:
+        """After each hand-over: what is to be sent in its place, if anything waits."""
         if self._waiting:
-            sender.give(*self._waiting.popleft())
-        else:
-            self._idle.append(sender)
+            return self._waiting.popleft()
+        with self._guard:
+            self._free += 1
+        return None
 
-    def close(self) -> None:
-        """Ends the idle threads with a QUIT; those at work end with the process."""
-        for sender in self._all:
-            sender.jobs.put(None)
-        for sender in self._idle:
-            sender.join(timeout=5.0)
+    def send(self, prepared: Prepared, mail: Mail) -> None:
+        """Sends, and calls `done`; `free` must be called afterwards. From any thread."""
+        self._done(prepared.message.id, self._sent(prepared, mail))
 
-
-class _Sender(threading.Thread):
-    def __init__(self, pool: Senders, name: str) -> None:
-        super().__init__(name=name, daemon=True)
-        self.jobs: queue.SimpleQueue[tuple[Prepared, Mail] | None] = queue.SimpleQueue()
-        self.job: str | None = None
-        self._pool = pool
-        self._delivery: MailDelivery | None = None
-        self._mail: Mail | None = None
-
-    def give(self, prepared: Prepared, mail: Mail) -> None:
-        """The next job; only for the courier's thread, and only while there is none."""
-        self.job = prepared.message.id
-        self.jobs.put((prepared, mail))
-
-    def run(self) -> None:
-        while True:
-            try:
-                job = self.jobs.get(timeout=IDLE_SECONDS if self._delivery else None)
-            except queue.Empty:
-                self._close()
-                continue
-            if job is None:
-                self._close()
-                return
-            prepared, mail = job
-            self._pool._done(prepared.message.id, self._send(prepared, mail))
-
-    def _send(self, prepared: Prepared, mail: Mail) -> Sent:
+    def _sent(self, prepared: Prepared, mail: Mail) -> Sent:
+        line: _Line | None = None
         try:
-            return hand_over(self._pool._spool, prepared, self._delivery_for(mail))
+            line = self._line(mail)
+            sent = hand_over(self._spool, prepared, line.delivery)
         except Exception as error:
             if not isinstance(error, DeliveryError):
                 log.exception("message %s could not be sent", prepared.message.id)
-                self._close()
+            if line is not None:
+                line.delivery.close()
             outcome = Outcome(False, True, str(error) or repr(error), server=True)
             outcomes = dict.fromkeys(prepared.message.delivery.waiting(), outcome)
             message = attempt.after_attempt(prepared.message, outcomes, datetime.now(UTC))
-            saved = save(self._pool._spool, message)
+            saved = save(self._spool, message)
             return Sent(message, outcomes, None if saved else Held(message, str(error), True))
+        line.since = time.monotonic()
+        with self._guard:
+            self._idle.append(line)
+        return sent
 
-    def _delivery_for(self, mail: Mail) -> MailDelivery:
-        if self._delivery is None or mail != self._mail:
-            self._close()
-            self._delivery, self._mail = delivery_for(mail), mail
-        return self._delivery
+    def _line(self, mail: Mail) -> _Line:
+        """The connection that was busy last, since it is open; a new one where none is idle."""
+        with self._guard:
+            line = self._idle.pop() if self._idle else None
+        if line is not None and line.mail is not mail and line.mail != mail:
+            line.delivery.close()
+            line = None
+        return line or _Line(delivery_for(mail), mail)
 
-    def _close(self) -> None:
-        delivery, self._delivery = self._delivery, None
-        if delivery is not None:
-            delivery.close()
+    # The end of connections
+
+    @property
+    def idle_deadline(self) -> float | None:
+        """When `close_idle` will have something to close (monotonic seconds)."""
+        with self._guard:
+            return self._idle[0].since + IDLE_SECONDS if self._idle else None
+
+    def close_idle(self, monotonic: float) -> None:
+        """Ends the connections that have had nothing to do for a while."""
+        self._close(monotonic - IDLE_SECONDS)
+
+    def close(self) -> None:
+        """Ends those that have nothing to do now; the others end with the process."""
+        for thread in self._close(math.inf):
+            thread.join(_QUIT_SECONDS)
+
+    def _close(self, until: float) -> list[threading.Thread]:
+        """A QUIT may take seconds: each has a thread of its own."""
+        with self._guard:
+            count = sum(line.since <= until for line in self._idle)
+            over, self._idle = self._idle[:count], self._idle[count:]
+        threads = [threading.Thread(target=line.delivery.close, daemon=True) for line in over]
+        for thread in threads:
+            thread.start()
+        return threads
+
+
+@dataclass(slots=True)
+class _Line:
+    """A way to the server, for one thread at a time."""
+
+    delivery: MailDelivery
+    mail: Mail
+    since: float = 0.0
+    """When it was last used (monotonic seconds)."""

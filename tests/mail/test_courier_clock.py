@@ -47,8 +47,8 @@ def test_what_waits_is_tried_when_the_clock_goes_back(
         courier._work()
         assert dispatch.in_hand == 1
         assert courier._patience() <= 15.0
-        dispatch._encoders.shutdown()
-        dispatch.close()
+        dispatch._threads.shutdown()
+        dispatch.senders.close()
         for end in (courier._wake_in, courier._wake_out, ours):
             end.close()
 
@@ -71,8 +71,8 @@ def test_a_leap_of_the_clock_deletes_nothing(
 
         def left() -> list[str]:
             courier._work()
-            dispatch._encoders.shutdown()
-            dispatch._encoders = ThreadPoolExecutor(1)
+            dispatch._threads.shutdown()
+            dispatch._threads = ThreadPoolExecutor(1)
             return spool.ids(State.DONE)
 
         assert left() == [kept.id]
@@ -84,8 +84,8 @@ def test_a_leap_of_the_clock_deletes_nothing(
         assert left() == [kept.id]
         passed[0] = 8 * 86400.0
         assert left() == []
-        dispatch._encoders.shutdown()
-        dispatch.close()
+        dispatch._threads.shutdown()
+        dispatch.senders.close()
         for end in (courier._wake_in, courier._wake_out, ours):
             end.close()
 
@@ -110,5 +110,5 @@ def test_what_was_given_up_just_before_a_crash_is_told_after_it(
     dispatch = Dispatch(spool, config, lambda done: None, lambda word: None)
     dispatch.start()
     assert (dispatch.worry_deadline is not None) == told
-    dispatch._encoders.shutdown()
-    dispatch.close()
+    dispatch._threads.shutdown()
+    dispatch.senders.close()
