@@ -50,8 +50,13 @@ class Channel:
 
         Raises BrokenPipeError or ConnectionError once the peer is gone.
         """
-        self._unsent += _encode(message).encode() + b"\n"
+        self.put(*message)
         self.flush()
+
+    def put(self, *message: object) -> None:
+        """The same, but what was put is sent with the next `flush`: a wake-up of the peer for
+        several messages."""
+        self._unsent += _encode(message).encode() + b"\n"
 
     def flush(self) -> None:
         """Hands the kernel what it takes of the unsent bytes."""

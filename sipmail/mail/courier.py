@@ -8,6 +8,7 @@ simply started again.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import queue
@@ -32,6 +33,8 @@ NICENESS = 19
 _CHECK_SECONDS = 15.0
 _EXPIRE_SECONDS = 3600.0
 _STATUS_SECONDS = 0.25
+_CALLS = 4096
+"""So many calls to look around are one."""
 _CLOCK_SECONDS = 5.0
 """A clock that goes back by less was only corrected."""
 _LEAP_SECONDS = 3600.0
@@ -65,7 +68,8 @@ class Courier:
     def run(self) -> None:
         """Works until told to stop, or until the parent is gone."""
         selector = selectors.DefaultSelector()
-        selector.register(self._channel.fileno(), selectors.EVENT_READ)
+        watched = selectors.EVENT_READ
+        selector.register(self._channel.fileno(), watched)
         selector.register(self._wake_in, selectors.EVENT_READ)
         with selector, contextlib.suppress(EOFError, ConnectionError):
             self._dispatch.start()
@@ -73,13 +77,19 @@ class Courier:
             self._say(protocol.Ready())
             while not self._is_over():
                 self._work()
+                self._channel.flush()
                 events = selectors.EVENT_READ
                 if self._channel.unsent:
                     events |= selectors.EVENT_WRITE
-                selector.modify(self._channel.fileno(), events)
-                selector.select(self._patience())
-                self._channel.flush()
-                self._read_commands()
+                if events != watched:
+                    watched = events
+                    selector.modify(self._channel.fileno(), watched)
+                ready = [key.fileobj for key, _ in selector.select(self._patience())]
+                if self._wake_in in ready:
+                    self._wake_in.recv(_CALLS)
+                if self._channel.fileno() in ready:
+                    self._channel.flush()
+                    self._read_commands()
             self._finish()
 
     def wake(self) -> None:
@@ -90,9 +100,6 @@ class Courier:
     # The loop
 
     def _work(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while self._wake_in.recv(4096):
-                pass
         with contextlib.suppress(queue.Empty):
             while True:
                 self._results.get_nowait()()
@@ -149,6 +156,7 @@ class Courier:
 
     def _finish(self) -> None:
         self._work()
+        self._channel.flush()
         self._dispatch.senders.close()
 
     # Commands
@@ -190,7 +198,8 @@ class Courier:
             self._say(self._dispatch.status())
 
     def _say(self, word: protocol.Word) -> None:
-        self._channel.send(*protocol.encode(word))
+        # All of a round go out together.
+        self._channel.put(*protocol.encode(word))
 
 
 def _sync_journals(spool: Spool) -> None:
@@ -222,12 +231,16 @@ def main() -> int:
         os.nice(NICENESS)
     os.umask(0o077)
     lines = LogLines()
+    # What a record need not know: only its words are passed on.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging.basicConfig(level=logging.INFO, handlers=[lines])
     config = _first_configuration(channel)
     if config is None:
         return 0
     try:
-        Courier(channel, config, lines).run()
+        courier = Courier(channel, config, lines)
+        gc.freeze()  # what is loaded by now stays, and need not be looked through
+        courier.run()
     except SpoolError as error:
         channel.send(*protocol.encode(protocol.Log(logging.CRITICAL, log.name, str(error))))
         return 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import pickle
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 
 from sipmail.config.model import Config
 
@@ -176,13 +176,14 @@ _WORDS: dict[str, type[Word]] = {
 
 def encode(word: Word) -> tuple[object, ...]:
     """What `Channel.send` takes."""
-    return (type(word).__name__, *astuple(word))
+    kind = type(word)
+    return (kind.__name__, *[getattr(word, name) for name in kind.__slots__])
 
 
 def decode(array: list[object]) -> Word:
     """The word in an array of `Channel.receive`; raises ValueError for anything else."""
     name, *values = array
     word = _WORDS.get(str(name))
-    if word is None or len(values) != len(fields(word)):
+    if word is None or len(values) != len(word.__slots__):
         raise ValueError(f"not a word of the courier: {name!r}")
     return word(*values)  # type: ignore[arg-type]
