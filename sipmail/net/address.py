@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable
+from functools import lru_cache
 
 _KEEP_SECONDS = 30.0
 _KEEP_ENTRIES = 4096
@@ -20,6 +21,7 @@ def is_ipv6(host: str) -> bool:
     return ":" in host
 
 
+@lru_cache(maxsize=_KEEP_ENTRIES)
 def is_numeric(host: str) -> bool:
     """Whether `host` is an IP address rather than a name (brackets of IPv6 allowed)."""
     try:

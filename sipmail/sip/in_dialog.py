@@ -16,6 +16,7 @@ A re-INVITE or UPDATE that asserts another identity renames the caller (RFC 3325
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 
 from sipmail.errors import ProtocolError
 from sipmail.sip.actions import InfoDigit, Renamed
@@ -48,14 +49,6 @@ class InDialog:
         self.call = call
         self._context = context
         self._identity = identity(invite.headers)
-        self._handlers = {
-            "BYE": call.hung_up,
-            "UPDATE": self._update,
-            "INFO": self._info,
-            "OPTIONS": self._options,
-            "PRACK": self._prack,
-            "NOTIFY": self._notify,
-        }
 
     def receive(self, transaction: ServerTransaction, now: float) -> None:
         """Answers a request that came in the dialog; ACK and CANCEL are not for here."""
@@ -65,8 +58,8 @@ class InDialog:
             check_required(request)
             if isinstance(transaction, InviteServerTransaction):
                 self._reinvite(transaction, now)
-            elif (handler := self._handlers.get(request.method)) is not None:
-                handler(transaction, now)
+            elif (handler := self._HANDLERS.get(request.method)) is not None:
+                handler(self, transaction, now)
             else:
                 raise ProtocolError(REFUSED.get(request.method, 405), "Method not allowed")
         except ProtocolError as error:
@@ -150,6 +143,21 @@ class InDialog:
     def _notify(self, transaction: ServerTransaction, now: float) -> None:
         transaction.respond(self.call.ok(transaction.request), now)
         self.call.notified(transaction.request, now)
+
+    def _bye(self, transaction: ServerTransaction, now: float) -> None:
+        self.call.hung_up(transaction, now)
+
+    # Of the class: bound methods in every call would be a circle that only the collector undoes.
+    _HANDLERS = MappingProxyType(
+        {
+            "BYE": _bye,
+            "UPDATE": _update,
+            "INFO": _info,
+            "OPTIONS": _options,
+            "PRACK": _prack,
+            "NOTIFY": _notify,
+        }
+    )
 
     def _check_phase(self) -> None:
         if self.call.phase in (Phase.ENDING, Phase.OVER):

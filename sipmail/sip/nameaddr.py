@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from sipmail.errors import ProtocolError
 from sipmail.sip.grammar import QUOTED, quote, readable, unquote
-from sipmail.sip.lazy import lazy
+from sipmail.sip.lazy import lazy, remembered
 from sipmail.sip.parameters import EMPTY, Parameters
 from sipmail.sip.uri import OtherUri, SipUri, TelUri, parse_uri
 
@@ -32,18 +32,7 @@ class NameAddr:
     @classmethod
     def parse(cls, text: str) -> NameAddr:
         """One address; raises ProtocolError(400). The URI itself is read by `parsed_uri`."""
-        found = _NAME_ADDR.match(text)
-        if found is not None:
-            display, uri = found.groups()
-            display = unquote(display) if display[:1] == '"' else display.rstrip(" \t")
-        else:
-            found = _ADDR_SPEC.match(text)
-            if found is None:
-                raise ProtocolError(400, "Malformed address")
-            display, uri = "", found[1]
-        if not uri:
-            raise ProtocolError(400, "Empty address")
-        return cls(display, uri, Parameters.parse(text, found.end()))
+        return _parse(text)
 
     def __str__(self) -> str:
         name = f"{quote(self.display)} " if self.display else ""
@@ -67,3 +56,19 @@ class NameAddr:
     def with_tag(self, tag: str) -> NameAddr:
         """A copy with this tag."""
         return NameAddr(self.display, self.uri, self.params.with_("tag", tag))
+
+
+@remembered
+def _parse(text: str) -> NameAddr:
+    found = _NAME_ADDR.match(text)
+    if found is not None:
+        display, uri = found.groups()
+        display = unquote(display) if display[:1] == '"' else display.rstrip(" \t")
+    else:
+        found = _ADDR_SPEC.match(text)
+        if found is None:
+            raise ProtocolError(400, "Malformed address")
+        display, uri = "", found[1]
+    if not uri:
+        raise ProtocolError(400, "Empty address")
+    return NameAddr(display, uri, Parameters.parse(text, found.end()))

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from sipmail.errors import ProtocolError
 from sipmail.sip.crypto import Crypto, Encryption, Keys, offered, usable
@@ -288,21 +289,24 @@ def _names(stream: MediaDescription) -> list[tuple[int, str]]:
 
 
 def _host(connection: Connection, source: str) -> str:
-    try:
-        address = ipaddress.ip_address(connection.address)
-    except ValueError:
+    address = _address(connection.address)
+    if address is None:
         return source  # a host name, whose look-up would hold up the media
     if address.is_multicast:
         raise NotAcceptable(330, "Multicast not available")
     return str(address)
 
 
-def _is_address(text: str) -> bool:
+@lru_cache(maxsize=1024)
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        ipaddress.ip_address(text)
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
+
+
+def _is_address(text: str) -> bool:
+    return _address(text) is not None
 
 
 def _ptime(wished: int | None, longest: int | None) -> int:

@@ -142,7 +142,7 @@ class MediaDescription:
         """The values of all attributes called `name`."""
         return tuple(value or "" for key, value in self.attributes if key == name)
 
-    @property
+    @lazy
     def payload_types(self) -> tuple[int, ...]:
         """The formats that are RTP payload types, in order of preference."""
         return tuple(

@@ -13,6 +13,7 @@ from urllib.parse import unquote as _unescape
 
 from sipmail.errors import ProtocolError
 from sipmail.sip.grammar import HOST, format_host, parse_host, parse_port
+from sipmail.sip.lazy import remembered
 from sipmail.sip.parameters import EMPTY, Parameters
 
 _SIP = re.compile(
@@ -160,6 +161,7 @@ class OtherUri:
         return self == other
 
 
+@remembered
 def parse_uri(text: str) -> SipUri | TelUri | OtherUri:
     """Any absolute URI. Raises ProtocolError(400) when it is none."""
     scheme = text[:5].lower()
