@@ -259,9 +259,16 @@ _KINDS: dict[str, type[Any]] = {
 }
 
 
+# What `encode` reads of each, in the order of the fields: looked up once, not for every message.
+_FIELDS = {
+    kind: tuple(field.name for field in fields(kind))
+    for kind in (*_KINDS.values(), Leg, Statistics)
+}
+
+
 def encode(message: Command | Answer | Event) -> list[object]:
     """The message as what `Channel.send` takes."""
-    return [type(message).__name__, *(_plain(getattr(message, f.name)) for f in fields(message))]
+    return [type(message).__name__, *_values(message)]
 
 
 def decode(message: list[Any]) -> Command | Answer | Event:
@@ -277,9 +284,12 @@ def decode(message: list[Any]) -> Command | Answer | Event:
     return kind(*(tuple(v) if isinstance(v, list) else v for v in values))  # type: ignore[no-any-return]
 
 
-def _plain(value: object) -> object:
-    if isinstance(value, Leg | Statistics):
-        return [_plain(getattr(value, f.name)) for f in fields(value)]
-    if isinstance(value, Mapping):
-        return dict(value)
-    return value
+def _values(of: Any) -> list[object]:
+    values = [getattr(of, name) for name in _FIELDS[type(of)]]
+    # The one value that is more than JSON's own types is the last one, where there is one.
+    last = values[-1] if values else None
+    if isinstance(last, Leg | Statistics):
+        values[-1] = _values(last)
+    elif isinstance(last, Mapping):
+        values[-1] = dict(last)
+    return values
