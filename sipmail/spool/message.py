@@ -20,6 +20,7 @@ from sipmail.errors import SpoolError
 
 # Made once: `json.dumps` with anything but its defaults makes an encoder each time.
 _encode = json.JSONEncoder(ensure_ascii=False).encode
+_HEAD, _TAIL = b'{\n"id": "', b"\n}\n"
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,99}")
 
 
@@ -169,6 +170,13 @@ class Message:
             return _message_in(json.loads(data))
         except (ValueError, KeyError, TypeError, SpoolError) as error:
             raise SpoolError(f"not a message.json: {error}") from error
+
+
+def torn(data: bytes) -> bool:
+    """Whether `data` is what `dumps` makes, broken off: nothing, or the beginning of it. A file
+    system may have zeros where the rest was to be."""
+    written = data.rstrip(b"\0")
+    return written.startswith(_HEAD[: len(written)]) and not written.endswith(_TAIL)
 
 
 def new_id(now: datetime) -> str:

@@ -3,6 +3,7 @@
 | in `recording/ID` (nobody holds its lock) | what happened                  | so            |
 | ----------------------------------------- | ------------------------------ | ------------- |
 | no message.json and no packets            | killed in `begin`: no 200 sent | removed       |
+| a part of a message.json and no journal   | the same                       | removed       |
 | message.json without an end               | killed during the call         | interrupted   |
 | message.json with its end                 | killed in `finish`, or refused | as it says    |
 | packets, but no readable message.json     | the disk lost it               | rebuilt       |
@@ -12,7 +13,12 @@
 In `queue/` only a folder without a readable message.json needs anything: it is rebuilt too. A
 rebuilt message has no mailbox: it waits in the queue, where the administrator is told of it, and
 its packets are never thrown away. A temporary file left by a torn replacement is overwritten by
-the next one.
+the next one, and so is a half-written reserve.
+
+Only `begin` writes into message.json itself, so what breaks off there was begun and never synced:
+the journal is opened after `begin`, and the reserve is empty until a note exchanges the two. What
+is unreadable in any other way, or beside a reserve that was in use, is a message that the disk
+damaged: it is rebuilt.
 """
 
 from __future__ import annotations
@@ -30,7 +36,7 @@ from sipmail.errors import SpoolError
 from sipmail.spool import disk
 from sipmail.spool.layout import AUDIO, MESSAGE
 from sipmail.spool.lock import Lock
-from sipmail.spool.message import Kind, Message, new_id
+from sipmail.spool.message import Kind, Message, new_id, torn
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +61,7 @@ def recover_recording(folder: Path, queue: Path) -> Message | None:
 
 
 def _recover(folder: Path, queue: Path) -> Message | None:
-    has_audio = _size(folder / AUDIO) > 0
-    if not has_audio and not _exists(folder / MESSAGE):
+    if _killed_in_begin(folder):
         shutil.rmtree(folder)
         return None
     message = interrupted(read_or_rebuild(folder), folder)
@@ -73,6 +78,24 @@ def _recover(folder: Path, queue: Path) -> Message | None:
     disk.sync_folder(queue)
     disk.sync_folder(folder.parent)
     return message
+
+
+def _killed_in_begin(folder: Path) -> bool:
+    try:
+        data = disk.read(folder / MESSAGE)
+    except FileNotFoundError:
+        return _size(folder / AUDIO) == 0
+    if not torn(data) or _exists(folder / AUDIO) or _was_used(folder / disk.RESERVE):
+        return False
+    with contextlib.suppress(SpoolError):
+        Message.loads(data)
+        return False  # only its last line break is missing: somebody has edited it
+    log.warning("%s: message.json was only begun, so no call was answered: removed", folder)
+    return True
+
+
+def _was_used(reserve: Path) -> bool:
+    return _exists(reserve) and bool(reserve.read_bytes().strip(b"\0"))
 
 
 def interrupted(message: Message, folder: Path) -> Message:
@@ -95,7 +118,7 @@ def read_or_rebuild(folder: Path) -> Message:
     gone or unreadable (which is then kept under another name). Raises OSError."""
     path = folder / MESSAGE
     try:
-        message = Message.loads(path.read_bytes())
+        message = Message.loads(disk.read(path))
     except FileNotFoundError:
         why = "message.json was missing"
     except SpoolError as error:
@@ -120,7 +143,7 @@ def read_or_rebuild(folder: Path) -> Message:
 def rebuild(folder: Path, write: Callable[[Message], None]) -> None:
     """Gives a folder of `queue/` its message.json again where that is gone or unreadable."""
     try:
-        Message.loads((folder / MESSAGE).read_bytes())
+        Message.loads(disk.read(folder / MESSAGE))
     except (FileNotFoundError, SpoolError):
         write(read_or_rebuild(folder))
 

@@ -10,8 +10,10 @@ Rules
 - One process owns the spool (`open`), and one courier works in it (`attach`): file locks.
 - A folder in `recording/` is locked by who records; recovery leaves locked folders alone.
 - What a method promised is on disk when it returns. A crash between any two system calls leaves
-  a state that `recover` understands: `begin` had not returned and no 200 was sent, then the empty
-  folder goes; in every other case the message comes to the queue, once.
+  a state that `recover` understands: `begin` had not returned and no 200 was sent, then the folder
+  (empty, or with a message.json that was only begun) goes; in every other case the message comes
+  to the queue, once.
+- `message.json` is read by `disk.read` alone, and written by `disk.place` once `begin` is over.
 - Folders are 0700, files 0600. Every refusal of the disk is a SpoolError. All calls block;
   all may be made from any thread, but only one at a time about one message.
 """
@@ -102,8 +104,12 @@ class Spool:
         try:
             with self._guard:
                 self._recording[message.id] = Lock.on_folder(folder)
+            # Nobody has the folder's name before this returns, so nothing need be replaced whole;
+            # and all of it is one commit of the file system's journal, that of the first sync.
+            disk.put(folder / MESSAGE, message.dumps())
             disk.make_reserve(folder)
-            disk.replace(folder / MESSAGE, message.dumps())
+            disk.sync_file(folder / MESSAGE)
+            disk.sync_folder(folder)
             disk.sync_folder(folder.parent)
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
@@ -120,8 +126,7 @@ class Spool:
         except OSError as error:
             raise SpoolError(f"cannot write {folder / MESSAGE}: {error}") from error
         if state in (State.RECORDING, State.QUEUE):
-            with contextlib.suppress(OSError):
-                disk.make_reserve(folder)
+            _keep_reserve(folder)
 
     def store(self, message_id: str, name: str, data: bytes) -> None:
         """Puts a file that can be made again into the folder of a message in `queue/`.
@@ -142,10 +147,13 @@ class Spool:
         message.json of before, marked by the courier as interrupted. Raises SpoolError when even
         the move was refused; the recording then waits in `recording/` for `retry`, or `recover`.
         """
+        here = self.folder(State.RECORDING, message.id)
         try:
-            self._settle(State.RECORDING, message)
-            self.move(message.id, State.RECORDING, State.QUEUE)
+            self._settle(here, message)
+            self._move(here, State.QUEUE, noted=True)
         except SpoolError:
+            with contextlib.suppress(OSError):
+                disk.sync_folder(here)
             self._refused.add(message.id)
             raise
         finally:
@@ -166,12 +174,7 @@ class Spool:
         here = self.folder(source, message_id)
         if target in (State.DONE, State.FAILED):
             disk.drop_reserve(here)
-        try:
-            here.rename(self.folder(target, message_id))
-            disk.sync_folder(self.root / target)
-            disk.sync_folder(self.root / source)
-        except OSError as error:
-            raise SpoolError(f"cannot move {here} to {target}/: {error}") from error
+        self._move(here, target)
 
     # Looking
 
@@ -187,7 +190,7 @@ class Spool:
         """Reads one message; raises SpoolError when it is not there or not readable."""
         path = self.folder(state, message_id) / MESSAGE
         try:
-            message = Message.loads(path.read_bytes())
+            message = Message.loads(disk.read(path))
         except FileNotFoundError:
             raise SpoolError(f"there is no message {message_id} in {state}/") from None
         except OSError as error:
@@ -288,16 +291,32 @@ class Spool:
 
     # Inside
 
-    def _settle(self, state: State, message: Message) -> None:
-        folder = self.folder(state, message.id)
+    def _settle(self, folder: Path, message: Message) -> None:
+        """The last facts of a recording, on disk once `folder` is synced."""
         try:
             disk.sync_file(folder / AUDIO)
         except OSError as error:
             log.error("%s: the disk did not take all of it: %s", folder / AUDIO, error)
         try:
-            self.update(message, state)
-        except SpoolError as error:
-            log.error("kept with the facts of its beginning: %s", error)
+            disk.place(folder / MESSAGE, message.dumps())
+        except OSError as error:
+            log.error("%s is kept with the facts of its beginning: %s", folder, error)
+        else:
+            _keep_reserve(folder)
+
+    def _move(self, here: Path, target: State, *, noted: bool = False) -> None:
+        """`noted`: what was placed in the folder is to be on disk, too."""
+        there = self.root / target / here.name
+        try:
+            here.rename(there)
+            # The first sync puts all of it on disk where the file system keeps a journal; the
+            # others find nothing left to do there.
+            if noted:
+                disk.sync_folder(there)
+            disk.sync_folder(there.parent)
+            disk.sync_folder(here.parent)
+        except OSError as error:
+            raise SpoolError(f"cannot move {here} to {target}/: {error}") from error
 
     def _release(self, message_id: str) -> None:
         with self._guard:
@@ -325,6 +344,12 @@ class Spool:
                 if self.folder(state, message_id).is_dir():
                     log.warning("left out of the list: %s", error)
         return messages
+
+
+def _keep_reserve(folder: Path) -> None:
+    # A disk that has none to give is no reason to refuse the note, which is written.
+    with contextlib.suppress(OSError):
+        disk.keep_reserve(folder)
 
 
 def _settled_at(folder: Path) -> float:

@@ -79,10 +79,10 @@ def restart(spool: Spool, config: Config, server: Server) -> None:
         attempt(spool, message_id, config, server)
 
 
-@pytest.mark.parametrize("power_cut", [False, True], ids=["kill", "power-cut"])
+@pytest.mark.parametrize("lost", ["", "content", "names"], ids=["kill", "power-cut", "journal"])
 @pytest.mark.parametrize("audio", [SPOKEN, None], ids=["spoken", "missed"])
 def test_everybody_gets_it_whenever_the_courier_dies(
-    tmp_path: Path, make_config: MakeConfig, audio: bytes | None, power_cut: bool
+    tmp_path: Path, make_config: MakeConfig, audio: bytes | None, lost: str
 ) -> None:
     config = make_config()
     after = calls = 0
@@ -93,11 +93,13 @@ def test_everybody_gets_it_whenever_the_courier_dies(
         message = leave(spool, audio)
         server = Server()
         with pytest.MonkeyPatch.context() as patch:
-            machine = Machine(patch, after if after else None)
+            machine = Machine(patch, after if after else None, spool.root)
             with contextlib.suppress(Crash):
                 attempt(spool, message.id, config, server)
-        if power_cut:
+        if lost == "content":
             machine.lose_unsynced()
+        elif lost == "names":
+            machine.lose_uncommitted()
         calls = max(calls, machine.calls)
         spool.recover()
         restart(spool, config, server)
@@ -115,8 +117,8 @@ def test_everybody_gets_it_whenever_the_courier_dies(
         spool.close()
         after += 1
     assert calls > 10
-    # Twice only in the few calls between the server's answer and the rename of its note.
-    assert 1 <= sum(twice) <= 5
+    # Twice only in the few calls between the server's answer and its note, or the note's sync.
+    assert 1 <= sum(twice) <= (7 if lost == "names" else 5)
 
 
 def test_a_settled_message_is_only_moved(make_config: MakeConfig, spool: Spool) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from sipmail.spool.exchange import exchange
 from sipmail.spool.message import Caller, Message
 from sipmail.spool.spool import Spool
 
@@ -43,3 +44,20 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
     spool.open()
     yield spool
     spool.close()
+
+
+@pytest.fixture
+def exchanging(tmp_path: Path) -> None:
+    """Skips where the system exchanges no names, or the disk has blocks that are too small."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    one.touch()
+    other.touch()
+    if one.stat().st_blksize < 4096:
+        pytest.skip("the blocks are too small for a reserve each")
+    try:
+        exchange(one, other)
+    except OSError:
+        pytest.skip("this system exchanges no names")
+    finally:
+        one.unlink()
+        other.unlink()

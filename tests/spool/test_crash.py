@@ -7,13 +7,17 @@ recovery; what was not promised is there at most once; nothing that recovery lea
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sipmail.spool.spool import AUDIO, MESSAGE, Spool, State
+from sipmail.spool import disk
+from sipmail.spool.exchange import exchange
+from sipmail.spool.spool import AUDIO, Spool, State
 from tests.spool.conftest import NOON, a_message
 from tests.spool.crashing import Crash, Machine
 
@@ -36,6 +40,8 @@ class Story:
         folder = self.spool.begin(BEGUN)
         self.promised = True
         (folder / AUDIO).write_bytes(PACKETS)
+        disk.sync_file(folder / AUDIO)  # as the courier's rounds do
+        disk.sync_folder(folder)
         self.recorded = True
         self.spool.update(replace(BEGUN, answered=NOON))
         self.spool.finish(ENDED)
@@ -45,22 +51,28 @@ class Story:
         self.settled = True
 
 
-def crashed(root: Path, after: int | None, *, power_cut: bool) -> tuple[Story, Machine]:
+def crashed(root: Path, after: int | None, lost: str = "") -> tuple[Story, Machine]:
     """The story until the crash; the spool is open and its folders exist before it begins."""
     story = Story(root)
     story.spool.open()
     with pytest.MonkeyPatch.context() as patch:
-        machine = Machine(patch, after)
+        machine = Machine(patch, after, root)
         with contextlib.suppress(Crash):
             story.run()
-    if power_cut:
-        machine.lose_unsynced()
+    lose(machine, lost)
     story.spool.close()  # the kernel drops the locks of the dead
     return story, machine
 
 
+def lose(machine: Machine, lost: str) -> None:
+    if lost == "content":
+        machine.lose_unsynced()
+    elif lost == "names":
+        machine.lose_uncommitted()
+
+
 def system_calls(root: Path) -> int:
-    story, machine = crashed(root, None, power_cut=False)
+    story, machine = crashed(root, None)
     assert story.settled
     return machine.calls
 
@@ -99,18 +111,33 @@ def check(root: Path, story: Story) -> None:
         spool.close()
 
 
-@pytest.mark.parametrize("power_cut", [False, True], ids=["kill", "power-cut"])
-def test_no_crash_loses_or_doubles_a_message(tmp_path: Path, power_cut: bool) -> None:
+@pytest.fixture(params=[True, False], ids=["exchange", "rename"])
+def exchanges(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether this file system can exchange two names."""
+    if not request.param:
+        monkeypatch.setattr(disk, "exchange", refuse_to_exchange)
+    return bool(request.param)
+
+
+def refuse_to_exchange(one: Path, other: Path) -> None:
+    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
+@pytest.mark.usefixtures("exchanges")
+@pytest.mark.parametrize("lost", ["", "content", "names"], ids=["kill", "power-cut", "journal"])
+def test_no_crash_loses_or_doubles_a_message(tmp_path: Path, lost: str) -> None:
     calls = system_calls(tmp_path / "whole")
     assert calls > 30
     for after in range(calls + 1):
         root = tmp_path / f"after{after}"
-        story, _ = crashed(root, after, power_cut=power_cut)
+        story, _ = crashed(root, after, lost)
         check(root, story)
 
 
+@pytest.mark.usefixtures("exchanges")
+@pytest.mark.parametrize("lost", ["content", "names"])
 @pytest.mark.parametrize("stage", ["recording", "finishing"])
-def test_a_crash_in_the_recovery_is_recovered_from(tmp_path: Path, stage: str) -> None:
+def test_a_crash_in_the_recovery_is_recovered_from(tmp_path: Path, stage: str, lost: str) -> None:
     def left(root: Path) -> Story:
         story = Story(root)
         story.spool.open()
@@ -126,10 +153,10 @@ def test_a_crash_in_the_recovery_is_recovered_from(tmp_path: Path, stage: str) -
         spool = Spool(root)
         spool.open()
         with pytest.MonkeyPatch.context() as patch:
-            machine = Machine(patch, after)
+            machine = Machine(patch, after, root)
             with contextlib.suppress(Crash):
                 spool.recover()
-        machine.lose_unsynced()
+        lose(machine, lost)
         spool.close()
         return machine.calls
 
@@ -145,7 +172,7 @@ def test_a_crash_in_the_recovery_is_recovered_from(tmp_path: Path, stage: str) -
 
 def test_a_crash_in_the_deletion_leaves_what_the_next_one_deletes(tmp_path: Path) -> None:
     def old(root: Path) -> Spool:
-        story, _ = crashed(root, None, power_cut=False)
+        story, _ = crashed(root, None)
         spool = story.spool
         spool.open()
         return spool
@@ -181,19 +208,18 @@ def test_what_finish_promises_is_synced_in_the_right_order(
 
         return call
 
-    import os
-
     for name in ("fsync", "rename"):
         monkeypatch.setattr(os, name, note(name, getattr(os, name)))
+    monkeypatch.setattr("sipmail.spool.disk.exchange", note("exchange", exchange))
     spool.finish(ENDED)
     monkeypatch.undo()
     spool.close()
     assert order == [
         f"sync {AUDIO}",
-        f"sync {MESSAGE}.tmp",
-        f"rename {MESSAGE}.tmp {BEGUN.id}",
-        f"sync {BEGUN.id}",
+        f"sync {disk.RESERVE}",
+        f"exchange {disk.RESERVE} {BEGUN.id}",
         f"rename {BEGUN.id} queue",
+        f"sync {BEGUN.id}",
         "sync queue",
         "sync recording",
     ]

@@ -22,6 +22,7 @@ from sipmail.spool.message import (
     Sound,
     check_id,
     new_id,
+    torn,
 )
 from tests.spool.conftest import NOON, a_message
 
@@ -97,6 +98,19 @@ def test_a_torn_or_changed_file_is_refused_or_read_but_never_raises_anything_els
     for damaged in (bytes(whole), bytes(whole[:at])):
         with contextlib.suppress(SpoolError):
             Message.loads(damaged)
+
+
+@given(messages, st.data())
+def test_what_breaks_off_is_told_from_what_is_damaged(
+    message: Message, data: st.DataObject
+) -> None:
+    whole = message.dumps()
+    begun = whole[: data.draw(st.integers(0, len(whole) - 1))]
+    assert torn(begun)
+    assert torn(begun + bytes(data.draw(st.integers(0, 9))))
+    assert not torn(whole)
+    assert not torn(b"x" + whole)
+    assert not torn(whole.replace(b'"received"', b"received"))
 
 
 @pytest.mark.parametrize(

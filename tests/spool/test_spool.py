@@ -194,6 +194,54 @@ def test_repair_gives_the_queue_its_facts_again(spool: Spool, message: MakeMessa
     assert [one.id for one in spool.list(State.QUEUE)] == ["bare", "well"]
 
 
+BEGUN = b'{\n"id": "torn",\n"kind": "mess'
+
+
+@pytest.mark.parametrize("content", [b"", BEGUN, BEGUN + bytes(9), bytes(700)])
+@pytest.mark.parametrize("reserve", [None, b"", bytes(4096)])
+def test_a_message_that_was_only_begun_is_none(
+    spool: Spool, caplog: pytest.LogCaptureFixture, content: bytes, reserve: bytes | None
+) -> None:
+    folder = spool.root / "recording" / "torn"
+    folder.mkdir()
+    (folder / MESSAGE).write_bytes(content)
+    if reserve is not None:
+        (folder / disk.RESERVE).write_bytes(reserve)
+    assert spool.recover() == []
+    assert spool.ids(State.RECORDING) == spool.ids(State.QUEUE) == []
+    assert "was only begun" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "beside"),
+    [
+        (b"\x8f\x11 no such thing", {}),  # not what `begin` was writing
+        (b'{\n"id": "torn",\n"kind": "mess\n}\n', {}),  # whole, and wrong
+        (BEGUN, {AUDIO: b""}),  # the journal is opened after `begin`
+        (b"", {AUDIO: b""}),
+        (b"", {disk.RESERVE: b'{\n"id": "torn"'}),  # there were notes already
+    ],
+)
+def test_what_may_be_a_message_is_never_removed(
+    spool: Spool, content: bytes, beside: dict[str, bytes]
+) -> None:
+    folder = spool.root / "recording" / "torn"
+    folder.mkdir()
+    for name, data in ({MESSAGE: content} | beside).items():
+        (folder / name).write_bytes(data)
+    (recovered,) = spool.recover()
+    assert "could not be read" in recovered.notes[0]
+    kept = spool.folder(State.QUEUE, "torn")
+    assert (kept / (MESSAGE + ".broken")).read_bytes() == content
+
+
+def test_an_edited_message_is_a_message(spool: Spool, message: MakeMessage) -> None:
+    folder = spool.root / "recording" / "edited"
+    folder.mkdir()
+    (folder / MESSAGE).write_bytes(message(id="edited").dumps().rstrip(b"\n"))
+    assert [one.id for one in spool.recover()] == ["edited"]
+
+
 def test_a_twin_in_the_queue_is_not_delivered_twice(spool: Spool, message: MakeMessage) -> None:
     def put(state: str, name: str, audio: bytes) -> None:
         folder = spool.root / state / name
@@ -255,8 +303,8 @@ def test_a_full_disk_refuses_a_new_message_and_leaves_nothing(
 ) -> None:
     with monkeypatch.context() as patch:
         full_disk(patch, allowed)
-        # With one success only the reserve fits; it is given back for message.json, which then
-        # fails again: refused all the same.
+        # With one success only message.json fits, and there is no reserve for the notes to come:
+        # refused all the same.
         with pytest.raises(SpoolError, match="No space left"):
             spool.begin(message())
     assert list((spool.root / "recording").iterdir()) == []
@@ -288,6 +336,7 @@ def test_the_reserve_lets_a_note_be_written_on_a_full_disk(
     original = os.write
 
     def write(fd: int, data: bytes) -> int:
+        # As where a block is never written twice (btrfs): only one that is given back helps.
         if (folder / disk.RESERVE).exists():
             refused.append(fd)
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
