@@ -189,6 +189,7 @@ def test_a_crash_in_the_deletion_leaves_what_the_next_one_deletes(tmp_path: Path
         spool.close()
 
 
+@pytest.mark.usefixtures("exchanging")
 def test_what_finish_promises_is_synced_in_the_right_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -219,6 +219,7 @@ def test_a_full_disk_takes_every_note_of_a_few_lines(
     monkeypatch.undo()
 
 
+@pytest.mark.usefixtures("exchanging")
 def test_a_full_disk_takes_the_last_note_where_names_cannot_be_exchanged(
     spool: Spool, path: Path, reserve: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
