@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sipmail import __version__
-from sipmail.agent import greetings, standing
+from sipmail.agent import collector, greetings, standing
 from sipmail.agent.adopter import adopter
 from sipmail.agent.identity import load_secret
 from sipmail.agent.keeper import Keeper
@@ -163,6 +163,7 @@ class Agent:
             self._web = self._status_server(self.config.http.host, self.config.http.port)
             self._web.start()
         self._secret = await self.store.run(load_secret, self.spool.root)
+        collector.settle()
         self.driver.perform(self.endpoint.reconfigure(self._sip_trunks(), self.driver.now))
         if self._stop.is_set():
             return

@@ -348,6 +348,10 @@ class LiveCall:
         for stem in self._reviews:
             await self._line.store.run(review.forget, stem)
 
+    def forget(self) -> None:
+        """The last: what ended the script holds its frames, and so this call, in a circle."""
+        self._gone = None
+
     # --- inside ---------------------------------------------------------------------------------
 
     async def _note(self) -> None:

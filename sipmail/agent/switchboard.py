@@ -229,6 +229,7 @@ class Switchboard:
             log.exception("%s: could not be closed", call)
         finally:
             del self.calls[call.key]
+            call.forget()
             self._by_worker[call.worker] -= 1
             self._give_way(call)
 
