@@ -6,7 +6,7 @@ as written, lines in their order; values are unfolded. Nothing is split or parse
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from sipmail.sip.grammar import split_commas
 
@@ -77,21 +77,28 @@ class Headers:
                     index[lower] = [value]
         return index
 
+    def _of(self, name: str) -> Sequence[str]:
+        # Asked dozens of times a call, so without going through `_lines` and `key`.
+        index = self._index
+        if index is None:
+            index = self._lines()
+        return index.get(_KEYS.get(name) or name.lower(), ())
+
     def get(self, name: str, default: str | None = None) -> str | None:
         """The value of the first line called `name`."""
-        lines = self._lines().get(key(name))
+        lines = self._of(name)
         return lines[0] if lines else default
 
     def all(self, name: str) -> tuple[str, ...]:
         """The values of all lines called `name`, in order."""
-        return tuple(self._lines().get(key(name), ()))
+        return tuple(self._of(name))
 
     def values(self, name: str) -> tuple[str, ...]:
         """The elements of a header that is a comma separated list, over all its lines.
 
         Not for headers whose single value has bare commas: Date, WWW-Authenticate and its kin.
         """
-        lines = self._lines().get(key(name))
+        lines = self._of(name)
         if not lines:
             return ()
         if len(lines) == 1:
@@ -99,7 +106,7 @@ class Headers:
         return tuple(element for line in lines for element in split_commas(line))
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and key(name) in self._lines()
+        return isinstance(name, str) and bool(self._of(name))
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._pairs)
