@@ -12,7 +12,7 @@ lines can be written when the disk is full, since its block is allocated already
 | a reserve, and names can be exchanged      | is written into it, and exchanged | the old file   |
 | a reserve, and they cannot                 | is written into it, and renamed   | is made again  |
 | none, or it is a link, locked, not a file, | is a `.tmp` beside, and renamed   | is made (anew) |
-| or blocks are small                        |                                   |                |
+| or blocks are small, or never overwritten  |                                   |                |
 | the disk refuses to write into it          | the same; a reserve that is still | is made again  |
 |                                            | there is deleted to make room     |                |
 
@@ -31,6 +31,7 @@ import stat
 from pathlib import Path
 
 from sipmail.spool.exchange import exchange
+from sipmail.spool.filesystem import writes_in_place
 
 RESERVE = "reserve"
 TEMPORARY = ".tmp"
@@ -106,10 +107,11 @@ def _fill_reserve(folder: Path, data: bytes) -> bool:
         return False
     try:
         known = os.fstat(fd)
-        # Where blocks are smaller, a short message.json would be less than a reserve.
+        # Where blocks are smaller, a short message.json would be less than a reserve; where they
+        # are not overwritten, none at all.
         if not _is_ours(known) or known.st_blksize < _RESERVE_BYTES:
             return False
-        if not _lock(fd, fcntl.LOCK_EX):
+        if not writes_in_place(fd, known.st_dev) or not _lock(fd, fcntl.LOCK_EX):
             return False
         # Not truncated before: that would give its block back to a disk that may be full.
         write_all(fd, data)

@@ -19,6 +19,7 @@ import pytest
 
 from sipmail.spool import disk
 from sipmail.spool.exchange import exchange
+from sipmail.spool.filesystem import writes_in_place
 from sipmail.spool.message import Message
 from sipmail.spool.spool import MESSAGE, Spool, State
 from tests.spool.conftest import NOON, a_message
@@ -106,7 +107,7 @@ def test_small_blocks_are_no_reserve(
 
     def small(fd: int) -> Any:
         known = original(fd)
-        facts = ("st_mode", "st_nlink", "st_blksize", "st_size", "st_dev", "st_ino")
+        facts = ("st_mode", "st_nlink", "st_size", "st_dev", "st_ino")
         return SimpleNamespace(
             **{name: getattr(known, name) for name in facts} | {"st_blksize": 1024}
         )
@@ -116,6 +117,28 @@ def test_small_blocks_are_no_reserve(
         spool.update(replace(BEGUN, answered=NOON))
     assert spool.load(State.RECORDING, BEGUN.id).answered == NOON
     assert reserve.read_bytes() == bytes(BLOCK)  # untouched
+
+
+def test_a_file_system_that_overwrites_nothing_keeps_its_reserve(
+    spool: Spool, path: Path, reserve: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The block of a note would be no reserve for the next (btrfs)."""
+    monkeypatch.setattr("sipmail.spool.filesystem._known", {})
+    monkeypatch.setattr("sipmail.spool.filesystem._type", lambda fd: 0x9123683E)
+    spool.update(replace(BEGUN, answered=NOON))
+    assert spool.load(State.RECORDING, BEGUN.id).answered == NOON
+    assert reserve.read_bytes() == bytes(BLOCK)  # untouched
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no tmpfs")
+def test_the_type_of_a_file_system_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    for folder, expected in (("/dev/shm", True), ("/proc", False)):
+        fd = os.open(folder, os.O_RDONLY)
+        assert writes_in_place(fd, os.fstat(fd).st_dev) is expected
+        os.close(fd)
+    monkeypatch.setattr("sipmail.spool.filesystem._fstatfs", None)
+    monkeypatch.setattr("sipmail.spool.filesystem._known", {})
+    assert not writes_in_place(0, 0)
 
 
 def test_a_reserve_without_its_block_is_made_a_whole_one(path: Path, reserve: Path) -> None:
