@@ -116,16 +116,17 @@ class Child(Generic[Answer]):
     async def ask(self, word: Callable[[int], Sequence[object]]) -> Answer:
         """Sends the word of a request, made with its number, and waits for the `answer`; raises
         `failure` when the child is gone, or what the answer is."""
+        return await self.request(word)
+
+    def request(self, word: Callable[[int], Sequence[object]]) -> asyncio.Future[Answer]:
+        """What `ask` waits for, for who has something else to do meanwhile; raises `failure`."""
         if self._channel is None:
             raise self._failure(f"the {self._name} is not running at this moment: try again")
         request = next(self._requests)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting[request] = future
         self.send(*word(request))
-        try:
-            return await future
-        finally:
-            del self._waiting[request]
+        return future
 
     def ready(self) -> None:
         """The child takes words."""
@@ -134,7 +135,7 @@ class Child(Generic[Answer]):
 
     def answer(self, request: int, answer: Answer | SipmailError) -> None:
         """The child answered a request; nothing where nobody waits for it any more."""
-        future = self._waiting.get(request)
+        future = self._waiting.pop(request, None)
         if future is None or future.done():
             return
         if isinstance(answer, SipmailError):
@@ -182,6 +183,7 @@ class Child(Generic[Answer]):
         for future in (self._ready, *self._waiting.values()):
             if future is not None and not future.done():
                 future.set_exception(self._failure(f"the {self._name} {why}"))
+        self._waiting.clear()
 
 
 def _end(process: subprocess.Popen[bytes], seconds: float) -> None:

@@ -102,16 +102,17 @@ class LiveCall:
 
         Raises SpoolError or MediaError when the call cannot be taken; it is then not answered.
         """
-        opening = asyncio.ensure_future(self._line.worker.open(self.key, self._host))
+        worker = self._line.worker
+        opening = worker.begin_to_open(self.key, self._host)
         try:
             self.message = replace(self.message, answered=datetime.now(UTC))
             self._folder = await self._line.store.begin(self.message)
-            port = await opening
+            port = worker.opened(self.key, await opening)
             self._media_open = True
         except (SpoolError, MediaError):
             # The port may be open all the same: `close` gives it back.
             with contextlib.suppress(MediaError):
-                await opening
+                worker.opened(self.key, await opening)
                 self._media_open = True
             raise
         self._still_here()

@@ -6,6 +6,7 @@ worker that died is started again by whoever owns this object: `on_exit` says so
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -80,14 +81,19 @@ class MediaWorker:
 
         Raises MediaError when no port is free, or the worker is gone.
         """
+        return self.opened(call, await self.begin_to_open(call, host))
+
+    def begin_to_open(self, call: str, host: str = "") -> asyncio.Future[protocol.Answer]:
+        """The first half of `open`, for who has something else to do until the answer is there:
+        no task is needed for that. Raises MediaError."""
+        asked = self._child.request(
+            lambda request: protocol.encode(protocol.Open(request, call, host))
+        )
         self._calls.add(call)
-        try:
-            answer = await self._child.ask(
-                lambda request: protocol.encode(protocol.Open(request, call, host))
-            )
-        except BaseException:
-            self._calls.discard(call)
-            raise
+        return asked
+
+    def opened(self, call: str, answer: protocol.Answer) -> int:
+        """The second half of `open`: the port that the answer names. Raises MediaError."""
         if isinstance(answer, protocol.Opened):
             return answer.port
         self._calls.discard(call)
