@@ -6,12 +6,12 @@ more than the cores.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from functools import partial
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from sipmail.agent.threads import Threads
 from sipmail.errors import SpoolError
 from sipmail.spool.message import Message
 from sipmail.spool.spool import Spool, State
@@ -27,16 +27,17 @@ class Store:
 
     def __init__(self, spool: Spool) -> None:
         self.spool = spool
-        self._threads = Threads(_THREADS, "spool")
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="spool")
 
     @property
-    def threads(self) -> Threads:
+    def threads(self) -> ThreadPoolExecutor:
         """The threads, for a store beside this one."""
         return self._threads
 
     async def run(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Runs `work` in one of the spool's threads."""
-        return await self._threads.run(partial(work, *args, **kwargs))
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: work(*args, **kwargs))
 
     async def begin(self, message: Message) -> Path:
         """The folder of a new message, its message.json on disk. Raises SpoolError."""
@@ -60,4 +61,4 @@ class Store:
 
     def close(self) -> None:
         """Waits for what is being written, then ends the threads."""
-        self._threads.close()
+        self._threads.shutdown(wait=True)
