@@ -82,6 +82,10 @@ class Recorder:
             data = data[written:]
             written = os.write(self._descriptor, data)
 
+    def looked(self, tick: int) -> None:
+        """All that has come until now was taken."""
+        self._silence.looked(tick)
+
     def milliseconds(self, tick: int) -> int:
         """What a record that arrived at `tick` notes as its time."""
         return tick + self._offset

@@ -1,8 +1,9 @@
 """The media of one call: its sockets, what it hears, what it sends, and its limits.
 
-A session is a `Duty` of the wheel. Each time it comes round it drains the socket (every 20 ms
-until the first packet, then every 400 ms while recording, else every 500 ms), looks at digits and
-limits, and sends what is due: a silent packet a second while nothing plays, RTCP every 5 s.
+A session is a `Duty` of the wheel. Each time it comes round it drains the socket, looks at digits
+and limits, and sends what is due: a silent packet a second while nothing plays, RTCP every 5 s. It
+does so every 20 ms until the first packet, then every 200 ms, and a millisecond less often for each
+other call: a drain costs nearly the same however much it finds, and a key can wait that long.
 Its player is a `Stream` of the wheel while there is something to play and we are not on hold.
 Time is the wheel's tick, milliseconds.
 """
@@ -36,8 +37,7 @@ from sipmail.media.wheel import TICKS, Wheel
 from sipmail.rtp.reception import Reception
 
 UNTIL_FIRST_TICKS = 20
-RECORDING_TICKS = 400  # a finish key must not wait longer; half as many drains cost a third less
-PLAYING_TICKS = 500
+LEAST_TICKS, MOST_TICKS = 200, 800
 SILENT_PACKET_TICKS = 1000
 
 
@@ -175,6 +175,7 @@ class Session:
         if prelude is not None:
             for tick, packets in prelude:
                 self.receiver.record(recorder, packets, tick)
+                recorder.looked(tick)
             if set(prelude.pressed) & set(finish_keys):
                 self._finish("key")
                 return
@@ -258,12 +259,14 @@ class Session:
     def _period(self) -> int:
         if not self._started:
             return UNTIL_FIRST_TICKS
-        return RECORDING_TICKS if self._recorder is not None else PLAYING_TICKS
+        return min(MOST_TICKS, LEAST_TICKS + self._studio.wheel.waiting)
 
     def _drain(self, tick: int) -> None:
         """Takes what has come, tells of the first packet and of digits, obeys finish keys."""
         pressed = self.receiver.drain(tick, self._recorder or self._prelude)
         self._aim()
+        if self._recorder is not None:
+            self._recorder.looked(tick)
         if not self._started and self.receiver.started:
             self._started = True
             self._studio.emit(FirstPacket(self.call))

@@ -32,7 +32,7 @@ from sipmail.media.loudness import FRAME_TICKS, Levels
 _SMOOTHED = 5
 _SHARE = np.float32(1 / (_SMOOTHED - 1))
 _LATE_TICKS = 60
-_PERIOD_TICKS = 600  # longer than the time between two drains of a recording
+_MISSING_TICKS = 200
 
 _MARGIN = 10 ** (8 / 10)
 _VOICE = 10 ** (-42.5 / 10)
@@ -77,6 +77,7 @@ class SilenceDetector:
         "_history",
         "_limit",
         "_look_until",
+        "_looked",
         "_loudest",
         "_since",
         "_spans",
@@ -89,7 +90,7 @@ class SilenceDetector:
     def __init__(self, limit: float, tick: int) -> None:
         self._limit = round(limit * _TICKS)
         self._history = max(self._limit, _LEAST_HISTORY) + _BEFORE_HISTORY
-        self._ended = tick
+        self._ended = self._looked = tick
         self._spans: deque[_Span] = deque()
         self._loudest = 0.0
         self._since = self._spoken = tick
@@ -102,15 +103,19 @@ class SilenceDetector:
     def hear(self, lasts: int, tick: int, position: int) -> None:
         """Notes sound that has come until now: `lasts` ticks of it, from `position` in the journal
         to its end."""
-        passed = tick - self._ended
         until = tick
-        # More than losses is missing. The sender stopped: this is the end of what was there.
-        if 2 * lasts + _LATE_TICKS < passed < _PERIOD_TICKS:
-            until = self._ended + lasts
+        # More than losses is missing, where sound had come until the last look: this was its end.
+        missing = tick - self._looked - lasts
+        if missing > _MISSING_TICKS and self._looked - self._ended <= _LATE_TICKS:
+            until = min(tick, self._ended + lasts)
         self._spans.append(_Span(until - lasts, until, position))
         self._ended = until
         while self._spans[0].ended < until - self._history:
             self._spans.popleft()
+
+    def looked(self, tick: int) -> None:
+        """All that has come until now was told to `hear`."""
+        self._looked = tick
 
     def rest(self, tick: int) -> None:
         """The call is on hold: the silence so far does not count."""

@@ -59,7 +59,8 @@ class Wheel:
         self._duties: list[list[Duty]] = [[] for _ in range(DUTY_SLOTS)]
         self._streams: dict[Stream, tuple[int, int]] = {}
         """The first slot of each stream, and how many slots lie between its turns."""
-        self._waiting = 0
+        self.waiting = 0
+        """How many duties have a plan."""
 
     def tick_of(self, now: float) -> int:
         """The tick that `now` lies in."""
@@ -94,11 +95,11 @@ class Wheel:
         if duty.due is not None:
             self._duties[duty.due % DUTY_SLOTS].remove(duty)
             duty.due = None
-            self._waiting -= 1
+            self.waiting -= 1
 
     def wait(self, now: float) -> float | None:
         """Seconds until the next slot with work, 0 when it is due, None when there is none."""
-        if not self._streams and not self._waiting:
+        if not self._streams and not self.waiting:
             return None
         tick = self.tick + 1
         pacing, duties = self._pacing, self._duties
@@ -109,7 +110,7 @@ class Wheel:
     def advance(self, now: float) -> None:
         """Does everything that is due until `now`, one slot after the other."""
         last = self.tick_of(now)
-        if not self._streams and not self._waiting:
+        if not self._streams and not self.waiting:
             self.tick = max(self.tick, last)
             return
         stalled = last - self.tick > STALL_TICKS
@@ -147,7 +148,7 @@ class Wheel:
 
     def _run(self, duties: list[Duty], tick: int) -> None:
         self._duties[tick % DUTY_SLOTS] = []
-        self._waiting -= len(duties)
+        self.waiting -= len(duties)
         for duty in duties:
             duty.due = None
             try:
@@ -162,4 +163,4 @@ class Wheel:
         self.cancel(duty)
         self._duties[due % DUTY_SLOTS].append(duty)
         duty.due = due
-        self._waiting += 1
+        self.waiting += 1

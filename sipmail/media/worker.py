@@ -27,7 +27,7 @@ from sipmail.media import protocol
 from sipmail.media.batch import Batch
 from sipmail.media.ports import PortPool, bind_pair
 from sipmail.media.prompts import SILENCE, Prompts
-from sipmail.media.session import PLAYING_TICKS, Session, Studio
+from sipmail.media.session import MOST_TICKS, Session, Studio
 from sipmail.media.wheel import Duty, Stream, Wheel
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ class Worker:
         except OSError as second:
             logger.error("%s: closing the journal failed: %s", session.call, second)
         if isinstance(error, OSError) and session.due is None:
-            self._wheel.schedule(session, PLAYING_TICKS)  # it goes on listening until it is closed
+            self._wheel.schedule(session, MOST_TICKS)  # it goes on listening until it is closed
         self._emit(protocol.Failed(session.call, str(error) or type(error).__name__))
 
 
