@@ -108,7 +108,7 @@ def lateness(kind: str, level: float, speech: float, seed: int, limit: float = 5
         limit,
         str(chance.choice(["PCMA", "PCMU"])),
         int(chance.choice([10, 20, 30, 40, 60])),
-        int(chance.choice([LEAST_TICKS, 400, MOST_TICKS])),
+        int(chance.choice([LEAST_TICKS, MOST_TICKS, 800])),
     )
     end = line.ends(whole)
     assert end is not None
@@ -176,7 +176,7 @@ def test_noise_that_begins_when_the_caller_stops() -> None:
     assert Line().ends(whole) == pytest.approx(len(spoken) / RATE + 5, abs=0.5)
 
 
-@pytest.mark.parametrize("period", [LEAST_TICKS, 400, MOST_TICKS])
+@pytest.mark.parametrize("period", [LEAST_TICKS, MOST_TICKS, 800])
 @pytest.mark.parametrize("ptime", [10, 20, 30, 40, 60])
 def test_suppressed_silence_is_silence(ptime: int, period: int) -> None:
     """A caller with discontinuous transmission: nothing comes from 0.2 s after the last word on."""
@@ -190,7 +190,7 @@ def test_suppressed_silence_is_silence(ptime: int, period: int) -> None:
     assert end == pytest.approx(ended + 5, abs=0.5)
 
 
-@pytest.mark.parametrize("period", [LEAST_TICKS, 400, MOST_TICKS])
+@pytest.mark.parametrize("period", [LEAST_TICKS, MOST_TICKS, 800])
 @pytest.mark.parametrize("pause", [0.3, 0.5, 0.9, 4.0])
 def test_words_between_suppressed_silence(pause: float, period: int) -> None:
     word = at(-25, said(*VOICES[2])[:8000])
@@ -216,7 +216,7 @@ def test_an_outage_is_no_end_of_speech() -> None:
     assert Line().ends(spoken, ((4.0, 8.0), (12.0, 15.0))) is None
 
 
-@pytest.mark.parametrize("period", [20, LEAST_TICKS, 400, MOST_TICKS])
+@pytest.mark.parametrize("period", [20, LEAST_TICKS, MOST_TICKS, 800])
 def test_the_pace_of_the_drains_does_not_matter(period: int) -> None:
     spoken = at(-25, said(*VOICES[3]))
     whole = np.concatenate((spoken, np.zeros(9 * RATE)))
