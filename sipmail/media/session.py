@@ -3,7 +3,7 @@
 A session is a `Duty` of the wheel. Each time it comes round it drains the socket, looks at digits
 and limits, and sends what is due: a silent packet a second while nothing plays, RTCP every 5 s. It
 does so every 20 ms until the first packet, then every 200 ms, and a millisecond less often for each
-other call, up to 400: a drain costs nearly the same whatever it finds, and a key can wait that long.
+other call, up to 400: a drain costs nearly the same whatever it finds, and a key can wait so long.
 Beyond that nothing is gained, since packets that wait longer are out of the processor's caches.
 Its player is a `Stream` of the wheel while there is something to play and we are not on hold.
 Time is the wheel's tick, milliseconds.
