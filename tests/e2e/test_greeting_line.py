@@ -70,6 +70,7 @@ def test_a_greeting_is_recorded_and_heard(agent: StartAgent, tmp_path: Path) -> 
         # Quiet, greeting and beep: with the configured greeting that is less than a second.
         assert len(heard.heard_payload()) / 8000 > 3.0
         heard.hang_up()
+        until(lambda: len(started.messages("done")) == 1, "the second call's message, and no other")
     assert started.messages("queue") == []
 
 
