@@ -10,7 +10,8 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable
-from functools import lru_cache
+
+from sipmail.sip.lazy import remembered
 
 _KEEP_SECONDS = 30.0
 _KEEP_ENTRIES = 4096
@@ -21,7 +22,7 @@ def is_ipv6(host: str) -> bool:
     return ":" in host
 
 
-@lru_cache(maxsize=_KEEP_ENTRIES)
+@remembered
 def is_numeric(host: str) -> bool:
     """Whether `host` is an IP address rather than a name (brackets of IPv6 allowed)."""
     try:

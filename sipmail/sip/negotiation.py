@@ -20,10 +20,10 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 from sipmail.errors import ProtocolError
 from sipmail.sip.crypto import Crypto, Encryption, Keys, offered, usable
+from sipmail.sip.lazy import remembered
 from sipmail.sip.media import LocalMedia, Media
 from sipmail.sip.sdp import (
     Attribute,
@@ -297,7 +297,7 @@ def _host(connection: Connection, source: str) -> str:
     return str(address)
 
 
-@lru_cache(maxsize=1024)
+@remembered
 def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(text)
