@@ -2,7 +2,7 @@
 
 Only when a limit may be reached somebody wants to know, so nothing is measured, and nothing put
 aside, while packets come. The journal's last seconds are in memory still (the page cache), and
-where all their records are alike, as they nearly always are, numpy takes them all in one go.
+where all their packets are alike, as they nearly always are, numpy takes them all in one go.
 
 Levels are mean squares, 1.0 is a full-scale square wave.
 """
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from sipmail.codecs import g711
 from sipmail.rtp import journal
-from sipmail.rtp.packet import HEADER
+from sipmail.rtp.journal import Journal
 
 LEVEL_STRIDE = 5
 """Every how many samples a level is measured: a divisor of the samples of any ptime, and what it
@@ -27,10 +27,6 @@ FRAME_TICKS = 20
 """Milliseconds that a level is about, whatever the ptime."""
 
 _FRAME_SAMPLES = 8 * FRAME_TICKS // LEVEL_STRIDE
-_PACKET = journal.RECORD.size
-_PAYLOAD = _PACKET + HEADER.size
-_SAME = np.uint16(0xFF7F)  # all but the marker
-_PLAIN = 0x8000  # version 2, no padding, no extension, no CSRC
 
 Levels = npt.NDArray[np.float32]
 
@@ -59,23 +55,18 @@ def levels_of(records: bytes, codecs: Mapping[int, str]) -> Levels:
 
     `codecs` names the encodings of the payload types that are sound; all else is passed over.
     """
-    width = int.from_bytes(records[:2], "big")
-    if width > _PAYLOAD and len(records) % width == 0:
-        count = len(records) // width
-        sizes = np.ndarray((count,), "S4", records, 0, (width,))
-        kinds = np.ndarray((count,), ">u2", records, _PACKET, (width,)) & _SAME
-        kind = int(kinds[0])
-        codec = codecs.get(kind & 0x7F)
-        plain = kind & 0xFF00 == _PLAIN and bool((kinds == kind).all())
-        if plain and codec is not None and sizes.tobytes() == records[:4] * count:
-            rows = np.frombuffer(records, np.uint8).reshape(count, width)
-            return levels(codec, rows[:, _PAYLOAD::LEVEL_STRIDE])
-    return _each(records, codecs)
+    packets = journal.read_records(records)
+    if not len(packets):
+        return np.empty(0, np.float32)
+    kind, size = int(packets.payload_type[0]), int(packets.length[0])
+    if kind in codecs and bool(((packets.payload_type == kind) & (packets.length == size)).all()):
+        places = packets.offset[:, np.newaxis] + np.arange(0, size, LEVEL_STRIDE)
+        return levels(codecs[kind], np.frombuffer(records, np.uint8).take(places))
+    return _each(packets, codecs)
 
 
-def _each(records: bytes, codecs: Mapping[int, str]) -> Levels:
+def _each(packets: Journal, codecs: Mapping[int, str]) -> Levels:
     """The same where the packets differ."""
-    packets = journal.read(records)
     parts: list[Levels] = []
     places = zip(
         map(codecs.get, packets.payload_type.tolist()),
@@ -85,6 +76,6 @@ def _each(records: bytes, codecs: Mapping[int, str]) -> Levels:
     )
     for codec, run in groupby(places, lambda place: place[0]):
         if codec is not None:
-            words = b"".join(records[at : at + size] for _, at, size in run)
+            words = b"".join(packets.data[at : at + size] for _, at, size in run)
             parts.append(levels(codec, np.frombuffer(words, np.uint8)[::LEVEL_STRIDE]))
     return np.concatenate(parts) if parts else np.empty(0, np.float32)

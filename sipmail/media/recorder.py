@@ -101,8 +101,6 @@ class Recorder:
         """
         if tick - self._began >= self._max:
             return "max"
-        if tick < self._silence.due:
-            return None
 
         def levels_from(position: int) -> Levels:
             size = self._size - position

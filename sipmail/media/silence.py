@@ -127,11 +127,8 @@ class SilenceDetector:
         a position in the journal to its end."""
         if tick < self.due:
             return False
-        if self._spans:
-            raw = levels_from(self._spans[0].position)
-            self._spoken = max(self._last_spoken(raw) or self._spoken, self._since)
-        else:
-            self._spoken = max(self._spoken, self._since)
+        last = self._last_spoken(levels_from(self._spans[0].position)) if self._spans else 0
+        self._spoken = max(last or self._spoken, self._since)
         self.due = self._next(tick)
         return 0 < self._limit <= tick - self._spoken
 

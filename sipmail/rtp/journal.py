@@ -136,10 +136,19 @@ def read(source: str | PathLike[str] | bytes) -> Journal:
     elif data:
         malformed = 1
         first = _next_record(buffer, 0)
-    if start is not None and (alike := _alike(data, first, start)) is not None:
+    return _read(data, buffer, first, start or 0.0, malformed)
+
+
+def read_records(records: bytes) -> Journal:
+    """The same of whole records without the head of a file: what was appended since some moment."""
+    return _read(records, np.frombuffer(records, dtype=np.uint8), 0, 0.0, 0)
+
+
+def _read(data: bytes, buffer: _Bytes, first: int, start: float, malformed: int) -> Journal:
+    if not malformed and (alike := _alike(data, first, start)) is not None:
         return alike
     positions, sizes, damaged = _records(data, buffer, first)
-    return _index(data, buffer, start or 0.0, positions, sizes, malformed + damaged)
+    return _index(data, buffer, start, positions, sizes, malformed + damaged)
 
 
 def _alike(data: bytes, first: int, start: float) -> Journal | None:
